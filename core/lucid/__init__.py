@@ -1,0 +1,38 @@
+"""One loss, every array library.
+
+>>> import lucid, lucid.nn as nn
+>>> probs = lucid.tensor([0.9, 0.1, 0.8, 0.3], requires_grad=True)
+>>> targets = lucid.tensor([1.0, 0.0, 1.0, 0.0])
+>>> loss = nn.BCELoss()(probs, targets)
+>>> loss.backward()
+>>> print(f"{loss.item():.6f}")
+0.197634
+"""
+
+from lucid import errors, nn
+from lucid._autograd import no_grad
+from lucid._creation import manual_seed, ones, rand, randint, randn, tensor, zeros
+from lucid._selection import BackendEntry, backends, get_backend, refresh_backends, set_backend, use_backend
+from lucid._tensor import Tensor
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackendEntry",
+    "Tensor",
+    "backends",
+    "errors",
+    "get_backend",
+    "manual_seed",
+    "nn",
+    "no_grad",
+    "ones",
+    "rand",
+    "randint",
+    "randn",
+    "refresh_backends",
+    "set_backend",
+    "tensor",
+    "use_backend",
+    "zeros",
+]

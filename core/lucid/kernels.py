@@ -1,0 +1,251 @@
+"""The definition of the two losses, over any array-API namespace.
+
+With y the smoothed target, w the weight, v the pos_weight, and 0 for both where the target is ignored::
+
+    a = w v y,  b = w (1 - y),  loss = a P + b N
+
+From a probability p:  P = -log p,          N = -log(1 - p), each at most `spec.largest_term`.
+From a logit z:        P = softplus(-z),    N = softplus(z).
+
+A term whose coefficient is 0 is 0. Everything is computed in a wider dtype than the input's and rounded once.
+A backend can start with these kernels, block by block if it likes, and measure its own against them.
+"""
+
+from dataclasses import dataclass
+from math import inf, nan
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from lucid.protocol import Differentiable, Gradients, Kernel, LossSpec, Needs
+
+__all__ = ["ArrayKernel", "Formulas", "Logits", "Prepared", "Probabilities", "forward_only"]
+
+Array: TypeAlias = Any
+Namespace: TypeAlias = Any
+
+
+class Prepared(NamedTuple):
+    """Operands in the wide dtype, with harmless values where the result is decided without them.
+
+    `y` and `rest` are the smoothed target and 1 minus it; `kept` says what is not ignored, None for all;
+    `lowest` bounds a divisor p or 1-p from below.
+    """
+
+    x: Array
+    y: Array
+    rest: Array
+    w: Array
+    v: Array
+    kept: Array | None
+    valid: Array
+    lowest: float
+
+
+class Formulas(Protocol):
+    """What the two losses differ in."""
+
+    def valid(self, x: Array) -> Array:
+        """Which inputs have a loss."""
+
+    def terms(self, xp: Namespace, spec: LossSpec, x: Array) -> tuple[Array, Array]:
+        """Return P and N."""
+
+    def slope(self, xp: Namespace, spec: LossSpec, at: Prepared, a: Array, b: Array) -> Array:
+        """Return the derivative of a P + b N."""
+
+
+class Probabilities:
+    """The loss from probabilities."""
+
+    def valid(self, x: Array) -> Array:
+        """Those in [0, 1]."""
+        return (x >= 0) & (x <= 1)
+
+    def terms(self, xp: Namespace, spec: LossSpec, x: Array) -> tuple[Array, Array]:
+        """Return -log p and -log(1 - p), bounded."""
+        most = xp.full_like(x, spec.largest_term)
+        positive = xp.where(x > 0, -xp.log(xp.where(x > 0, x, xp.ones_like(x))), most)
+        negative = xp.where(x < 1, -xp.log1p(-xp.where(x < 1, x, xp.zeros_like(x))), most)
+        return xp.minimum(positive, most), xp.minimum(negative, most)
+
+    def slope(self, xp: Namespace, spec: LossSpec, at: Prepared, a: Array, b: Array) -> Array:
+        """Return b/(1-p) - a/p, and 0 for the one whose logarithm is clipped."""
+        p, q = at.x, 1 - at.x
+        lowest = xp.full_like(p, at.lowest)
+        p_low, q_low = xp.maximum(p, lowest), xp.maximum(q, lowest)
+        if spec.eps:
+            a = xp.where(p < spec.eps, xp.zeros_like(a), a)
+            b = xp.where(q < spec.eps, xp.zeros_like(b), b)
+        slope = quotient(xp, b, q_low) - quotient(xp, a, p_low)
+        # for soft labels p - y keeps what b/(1-p) - a/p would cancel; dividing twice, nothing overflows
+        soft = (a != 0) & (b != 0) & (at.v == 1)
+        return xp.where(soft, quotient(xp, quotient(xp, p_low - at.y, p_low), q_low) * at.w, slope)
+
+
+class Logits:
+    """The loss from logits."""
+
+    def valid(self, x: Array) -> Array:
+        """All but nan."""
+        return x == x  # noqa: PLR0124  # nan is not itself, in every namespace
+
+    def terms(self, xp: Namespace, spec: LossSpec, x: Array) -> tuple[Array, Array]:
+        """Return softplus(-z) and softplus(z)."""
+        zero, rest = xp.zeros_like(x), xp.log1p(xp.exp(-xp.abs(x)))
+        return xp.maximum(-x, zero) + rest, xp.maximum(x, zero) + rest
+
+    def slope(self, xp: Namespace, spec: LossSpec, at: Prepared, a: Array, b: Array) -> Array:
+        """Return b sigmoid(z) - a sigmoid(-z), each to full relative accuracy."""
+        decayed = xp.exp(-xp.abs(at.x))
+        small, large = decayed / (1 + decayed), 1 / (1 + decayed)
+        positive = at.x >= 0
+        return b * xp.where(positive, large, small) - a * xp.where(positive, small, large)
+
+
+def product(xp: Namespace, coefficient: Array, term: Array) -> Array:
+    """Multiply, where 0 times inf is 0."""
+    return coefficient * xp.where(coefficient == 0, xp.zeros_like(term), term)
+
+
+def quotient(xp: Namespace, a: Array, b: Array) -> Array:
+    """Divide, where 0/0 is 0 and a/0 is inf; without asking a library to divide by 0, which may warn."""
+    zero = b == 0
+    infinite = xp.where(a < 0, xp.full_like(a, -inf), xp.where(a > 0, xp.full_like(a, inf), a))
+    return xp.where(zero, infinite, a / xp.where(zero, xp.ones_like(b), b))
+
+
+class Residuals(NamedTuple):
+    """What backward wants back: the operands, what the sum was divided by, and the loss, unrounded."""
+
+    operands: tuple[Array, Array, Array | None, Array | None]
+    denominator: Array | None
+    loss: Array
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayKernel:
+    """A loss over a namespace; it keeps `lucid.protocol.Kernel`.
+
+    Parameters
+    ----------
+    xp : namespace
+        Any that follows the array-API standard, such as those of `array_api_compat`.
+    formulas : Formulas
+        `Probabilities` or `Logits`.
+    """
+
+    xp: Namespace
+    formulas: Formulas
+
+    def prepare(
+        self, spec: LossSpec, input: Array, target: Array, weight: Array | None, pos_weight: Array | None
+    ) -> Prepared:
+        """Widen the operands, and put 1/2 where the element is ignored or invalid."""
+        xp, s = self.xp, spec.label_smoothing
+        dtype = xp.float32 if xp.finfo(input.dtype).bits == 16 else xp.float64
+        x, t = (xp.astype(each, dtype, copy=False) for each in (input, target))
+        valid = self.formulas.valid(x) & (t >= 0) & (t <= 1)
+        kept = None if spec.ignore_index is None else t != spec.ignore_index
+        harmless = valid if kept is None else valid & kept
+        x, t = (xp.where(harmless, each, xp.full_like(x, 0.5)) for each in (x, t))
+        w, v = (
+            xp.ones_like(x) if each is None else xp.astype(each, dtype, copy=False)
+            for each in (weight, pos_weight)
+        )
+        lowest = float(xp.finfo(input.dtype).smallest_normal) if spec.eps is None else spec.eps
+        y, rest = (
+            t * (1 - s) + s / 2,
+            (1 - t) * (1 - s) + s / 2,
+        )  # 1 - y would lose the digits of a small rest
+        return Prepared(x, y, rest, w, v, kept, valid, lowest)
+
+    def finish(self, at: Prepared, values: Array) -> Array:
+        """Put nan where there is no loss, and 0 where the element is ignored."""
+        values = self.xp.where(at.valid, values, self.xp.full_like(values, nan))
+        return values if at.kept is None else self.xp.where(at.kept, values, self.xp.zeros_like(values))
+
+    def losses(self, spec: LossSpec, at: Prepared) -> Array:
+        """Return the unreduced loss, unrounded."""
+        positive, negative = self.formulas.terms(self.xp, spec, at.x)
+        a, b = at.w * at.v * at.y, at.w * at.rest
+        return self.finish(at, product(self.xp, a, positive) + product(self.xp, b, negative))
+
+    def denominators(self, spec: LossSpec, at: Prepared) -> Array:
+        """Return what each element adds to the divisor of a mean."""
+        ones = at.w if spec.reduction == "weighted_mean" else self.xp.ones_like(at.w)
+        return ones if at.kept is None else self.xp.where(at.kept, ones, self.xp.zeros_like(ones))
+
+    def gradients(
+        self, spec: LossSpec, at: Prepared, scale: Array, mean: Array | None, needs: Needs
+    ) -> Gradients[Array]:
+        """Return the gradients of `scale` times the sum, unrounded; `mean` is the weighted mean, if it is one."""
+        xp = self.xp
+        at = at._replace(w=at.w * scale)
+        by_input = by_target = by_weight = None
+        if needs.input:
+            a, b = at.w * at.v * at.y, at.w * at.rest
+            by_input = self.finish(at, self.formulas.slope(xp, spec, at, a, b))
+        if needs.target or needs.weight:
+            positive, negative = self.formulas.terms(xp, spec, at.x)
+            if needs.target:
+                change = product(xp, at.v, positive) - negative
+                by_target = self.finish(at, product(xp, at.w * (1 - spec.label_smoothing), change))
+            if needs.weight:
+                each = product(xp, at.v * at.y, positive) + product(xp, at.rest, negative)
+                by_weight = self.finish(at, product(xp, scale, each if mean is None else each - mean))
+        return by_input, by_target, by_weight
+
+    def forward(
+        self,
+        spec: LossSpec,
+        input: Array,
+        target: Array,
+        weight: Array | None,
+        pos_weight: Array | None,
+        *,
+        needs_grad: bool,
+    ) -> tuple[Array, Residuals]:
+        """Compute the loss; see `lucid.protocol.Kernel`."""
+        xp, operands = self.xp, (input, target, weight, pos_weight)
+        at = self.prepare(spec, *operands)
+        loss, denominator = self.losses(spec, at), None
+        if spec.reduction != "none":
+            loss = xp.sum(loss, dtype=xp.float64)
+        if spec.reduction in {"mean", "weighted_mean"}:
+            denominator = xp.sum(self.denominators(spec, at), dtype=xp.float64)
+            loss = ratio(xp, loss, denominator)
+        return xp.astype(loss, input.dtype), Residuals(operands, denominator, loss)
+
+    def backward(
+        self, spec: LossSpec, residuals: Residuals, grad_output: Array | None, needs: Needs
+    ) -> Gradients[Array]:
+        """Compute the gradients; see `lucid.protocol.Kernel`."""
+        xp = self.xp
+        at = self.prepare(spec, *residuals.operands)
+        scale = xp.ones_like(residuals.loss) if grad_output is None else grad_output
+        scale = xp.astype(scale, xp.float64)
+        if residuals.denominator is not None:
+            scale = ratio(xp, scale, residuals.denominator)
+        mean = residuals.loss if spec.reduction == "weighted_mean" else None
+        dtype = residuals.operands[0].dtype
+        gradients = self.gradients(spec, at, xp.broadcast_to(scale, at.x.shape), mean, needs)
+        first, second, third = (None if each is None else xp.astype(each, dtype) for each in gradients)
+        return first, second, third
+
+
+def ratio(xp: Namespace, total: Array, denominator: Array) -> Array:
+    """Divide a sum by what there was to average: nan for nothing."""
+    nothing = denominator == 0
+    return xp.where(
+        nothing, xp.full_like(total, nan), total / xp.where(nothing, xp.ones_like(denominator), denominator)
+    )
+
+
+def forward_only(kernel: Kernel[Array]) -> Differentiable[Array]:
+    """Be the `differentiable` of a library that has no autograd: compute the loss, and nothing more."""
+
+    def loss(
+        spec: LossSpec, input: Array, target: Array, weight: Array | None, pos_weight: Array | None
+    ) -> Array:
+        return kernel.forward(spec, input, target, weight, pos_weight, needs_grad=False)[0]
+
+    return loss

@@ -1,0 +1,119 @@
+"""The kernels of `lucid.kernels`, block by block: for host memory, where what stays in the cache is fast.
+
+Blocks depend on the shape alone, never on the strides, and their sums are added exactly, so that the same
+elements give the same bits in every memory layout.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from math import fsum, nan, prod
+from typing import Any, Final, TypeAlias
+
+from lucid.kernels import ArrayKernel, Residuals
+from lucid.protocol import Gradients, LossSpec, Needs
+
+__all__ = ["BLOCK", "TiledKernel", "blocks"]
+
+Array: TypeAlias = Any
+
+BLOCK: Final = 1 << 14
+"""Elements of a block: a dozen temporaries of 128 KiB stay in a second-level cache."""
+
+
+def blocks(shape: tuple[int, ...], size: int) -> Iterator[tuple[Any, ...]]:
+    """Cut an array into index tuples of at most `size` elements each, in C order.
+
+    In a C-contiguous array each block is contiguous too.
+
+    Examples
+    --------
+    >>> list(blocks((2, 5), 4))
+    [(0, slice(0, 3, None)), (0, slice(3, 6, None)), (1, slice(0, 3, None)), (1, slice(3, 6, None))]
+    """
+    if prod(shape) <= size:
+        yield (...,)
+        return
+    axis = next(n for n in range(len(shape)) if prod(shape[n + 1 :]) <= size)
+    length, most = shape[axis], max(1, size // prod(shape[axis + 1 :]))
+    step = -(-length // -(-length // most))  # as even as can be
+    for outer in product(*(range(n) for n in shape[:axis])):
+        for start in range(0, length, step):
+            yield (*outer, slice(start, start + step))
+
+
+@dataclass(frozen=True, slots=True)
+class TiledKernel:
+    """A loss over blocks of arrays that can be written to.
+
+    Parameters
+    ----------
+    kernel : ArrayKernel
+        What is computed for each block.
+    """
+
+    kernel: ArrayKernel
+
+    def forward(
+        self,
+        spec: LossSpec,
+        input: Array,
+        target: Array,
+        weight: Array | None,
+        pos_weight: Array | None,
+        *,
+        needs_grad: bool,
+    ) -> tuple[Array, Residuals]:
+        """Compute the loss; see `lucid.protocol.Kernel`."""
+        xp, operands = self.kernel.xp, (input, target, weight, pos_weight)
+        unreduced = xp.empty_like(input) if spec.reduction == "none" else None
+        totals, denominators = [], []
+        for block in blocks(tuple(input.shape), BLOCK):
+            at = self.kernel.prepare(spec, *(cut(each, block) for each in operands))
+            losses = self.kernel.losses(spec, at)
+            if unreduced is not None:
+                unreduced[block] = losses
+                continue
+            totals.append(float(xp.sum(losses, dtype=xp.float64)))
+            if spec.reduction != "sum":
+                denominators.append(float(xp.sum(self.kernel.denominators(spec, at), dtype=xp.float64)))
+        if unreduced is not None:
+            return unreduced, Residuals(operands, None, None)
+        loss, denominator = added(totals), None
+        if spec.reduction != "sum":
+            denominator = added(denominators)
+            loss = loss / denominator if denominator else nan
+        result = xp.astype(xp.asarray(loss, dtype=xp.float64), input.dtype)
+        return result, Residuals(operands, denominator, loss)
+
+    def backward(
+        self, spec: LossSpec, residuals: Residuals, grad_output: Array | None, needs: Needs
+    ) -> Gradients[Array]:
+        """Compute the gradients; see `lucid.protocol.Kernel`."""
+        xp, operands = self.kernel.xp, residuals.operands
+        results = [xp.empty_like(operands[0]) if needed else None for needed in needs]
+        divisor = nan if residuals.denominator == 0 else residuals.denominator or 1.0
+        mean = residuals.loss if spec.reduction == "weighted_mean" else None
+        for block in blocks(tuple(operands[0].shape), BLOCK):
+            at = self.kernel.prepare(spec, *(cut(each, block) for each in operands))
+            scale = xp.ones_like(at.x, dtype=xp.float64)
+            if grad_output is not None:
+                scale = scale * (cut(grad_output, block) if spec.reduction == "none" else grad_output)
+            gradients = self.kernel.gradients(spec, at, scale / divisor, mean, needs)
+            for result, gradient in zip(results, gradients, strict=True):
+                if result is not None:
+                    result[block] = gradient
+        return results[0], results[1], results[2]
+
+
+def cut(array: Array | None, block: tuple[Any, ...]) -> Array | None:
+    """Take a block of an operand, if there is one."""
+    return None if array is None else array[block]
+
+
+def added(sums: list[float]) -> float:
+    """Add without rounding errors; with infinities and nan among them as the hardware does."""
+    try:
+        return fsum(sums)
+    except (OverflowError, ValueError):  # a sum beyond the largest number, or inf - inf
+        return sum(sums)
