@@ -6,7 +6,7 @@
 >>> loss = nn.BCELoss()(probs, targets)
 >>> loss.backward()
 >>> print(f"{loss.item():.6f}")
-0.197634
+0.197635
 """
 
 from lucid import errors, nn

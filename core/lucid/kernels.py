@@ -177,7 +177,7 @@ class ArrayKernel:
     def gradients(
         self, spec: LossSpec, at: Prepared, scale: Array, mean: Array | None, needs: Needs
     ) -> Gradients[Array]:
-        """Return the gradients of `scale` times the sum, unrounded; `mean` is the weighted mean, if it is one."""
+        """Return the gradients of `scale` times the sum, unrounded; `mean` is the weighted mean, if any."""
         xp = self.xp
         at = at._replace(w=at.w * scale)
         by_input = by_target = by_weight = None
