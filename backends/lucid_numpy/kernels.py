@@ -1,7 +1,7 @@
 """NumPy: the arithmetic on the host."""
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import array_api_compat.numpy as xp
 import numpy as np
@@ -35,14 +35,27 @@ class NumpyKernel:
     ) -> tuple[Array, Residuals]:
         """Compute the loss; see `lucid.protocol.Kernel`."""
         with np.errstate(all="ignore"):
-            return self.tiled.forward(spec, input, target, weight, pos_weight, needs_grad=needs_grad)
+            loss, residuals = self.tiled.forward(
+                spec, input, target, weight, pos_weight, needs_grad=needs_grad
+            )
+        return native(loss), residuals
 
     def backward(
         self, spec: LossSpec, residuals: Residuals, grad_output: Array | None, needs: Needs
     ) -> Gradients[Array]:
         """Compute the gradients; see `lucid.protocol.Kernel`."""
         with np.errstate(all="ignore"):
-            return self.tiled.backward(spec, residuals, grad_output, needs)
+            first, second, third = self.tiled.backward(spec, residuals, grad_output, needs)
+        return native(first), native(second), native(third)
+
+
+@overload
+def native(array: Array) -> Array: ...
+@overload
+def native(array: None) -> None: ...
+def native(array: Array | None) -> Array | None:
+    """Give the result of a byte-swapped input this machine's byte order."""
+    return None if array is None else array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 class NumpyBackend:

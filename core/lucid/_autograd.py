@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
 from typing import Any, Final, TypeAlias
+from weakref import WeakMethod
 
 __all__ = ["Leaf", "Node", "grad_enabled", "no_grad", "walk_back"]
 
@@ -22,13 +23,23 @@ _numbers: Final = count()  # its __next__ is atomic
 
 
 class Leaf:
-    """Where a walk ends: a tensor that somebody created and wants the gradient of."""
+    """Where a walk ends: a tensor that somebody created and wants the gradient of.
 
-    __slots__ = ("accumulate", "number")
+    The tensor holds the leaf. The leaf holds the tensor's method weakly: otherwise the two would keep each
+    other, and their arrays, alive until the cyclic garbage collector runs.
+    """
+
+    __slots__ = ("_method", "number")
 
     def __init__(self, accumulate: Callable[[Any], None]) -> None:
-        self.accumulate = accumulate
+        self._method = WeakMethod(accumulate)
         self.number = next(_numbers)
+
+    def accumulate(self, gradient: Any) -> None:
+        """Add to the tensor's gradient, if anybody still has the tensor."""
+        method = self._method()
+        if method is not None:
+            method(gradient)
 
 
 class Node:
@@ -51,6 +62,10 @@ def grad_enabled() -> bool:
 def no_grad() -> Iterator[None]:
     """Record nothing inside the ``with`` block, or inside the function that this decorates.
 
+    Yields
+    ------
+    None
+
     Examples
     --------
     >>> import lucid
@@ -71,11 +86,12 @@ def walk_back(start: "Node | Leaf", gradient: Any, *, retain: bool) -> None:
     """Carry a gradient from a node to the leaves, and free the nodes unless they are to be retained."""
     arrived: dict[Node | Leaf, Any] = {start: gradient}
     queue = [(-start.number, start)]
+    results: list[tuple[Leaf, Any]] = []
     while queue:
         _, node = heapq.heappop(queue)
         gradient = arrived.pop(node)
         if isinstance(node, Leaf):
-            node.accumulate(gradient)
+            results.append((node, gradient))
             continue
         if node.pullback is None:
             raise RuntimeError(
@@ -94,3 +110,5 @@ def walk_back(start: "Node | Leaf", gradient: Any, *, retain: bool) -> None:
         if not retain:
             node.pullback = None
             node.inputs = ()
+    for leaf, gradient in results:  # last, so that a walk that fails has changed no gradient
+        leaf.accumulate(gradient)

@@ -1,16 +1,18 @@
 """From what a user has to what a backend takes: numbers, lists, arrays, dtype names, shapes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from operator import index
 from typing import TYPE_CHECKING, Any
 
-from lucid._selection import backend_of, get_backend
+from lucid._selection import backend_of, common_backend, get_backend
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lucid.protocol import Backend
 
-__all__ = ["as_shape", "bring_in", "dtype_name", "host_array", "resolve_dtype"]
+__all__ = ["as_key", "as_operand", "as_shape", "bring_in", "dtype_name", "host_array", "resolve_dtype"]
 
 
 def bring_in(
@@ -22,7 +24,7 @@ def bring_in(
     """
     import numpy as np
 
-    if source is None and not isinstance(data, np.ndarray):
+    if source is None and not isinstance(data, (np.ndarray, np.generic)):
         source = backend_of(data)
     backend = source if source is not None and backend_name is None else get_backend(backend_name)
     array = data
@@ -36,7 +38,7 @@ def bring_in(
 
 
 def host_array(data: Any) -> "NDArray[Any]":
-    """Make a NumPy array of numbers, sequences and whatever offers ``__array__``, or say what is wrong."""
+    """Make a NumPy array, of native byte order, of whatever NumPy can read, or say what is wrong."""
     import numpy as np
 
     if hasattr(type(data), "__dlpack__") and not isinstance(data, np.ndarray):
@@ -48,7 +50,57 @@ def host_array(data: Any) -> "NDArray[Any]":
     array = np.ma.asanyarray(data) if isinstance(data, np.ma.MaskedArray) else np.asarray(data)
     if array.dtype.kind not in "biufV":
         raise TypeError(f"expected numbers, not {type(data).__name__} of dtype {array.dtype}")
-    return array
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def as_operand(value: Any, backend: "Backend[Any]", array: Any) -> Any:
+    """Bring in what meets an array of some backend: as a Python number, or as an array there.
+
+    Floats that have no dtype of their own take the array's, or float32 where the array holds integers. What
+    is neither number nor array is NotImplemented, so that Python asks it in turn.
+    """
+    if isinstance(value, Real):
+        return as_number(value)
+    owner = backend_of(value)
+    if owner is not None:
+        common_backend({"one operand": backend, "the other": owner})
+        return backend.asarray(value, copy=True)  # the user may write to it before the tape is read
+    if not isinstance(value, (list, tuple)) and not hasattr(value, "__array__"):
+        return NotImplemented
+    host = host_array(value)
+    own = array.dtype if backend.xp.isdtype(array.dtype, "real floating") else backend.xp.float32
+    return backend.asarray(host, dtype=own if host.dtype.kind == "f" else None, like=array, copy=True)
+
+
+def as_key(parts: "list[Any]", backend: "Backend[Any]", array: Any) -> tuple[Any, bool]:
+    """Make the parts of an index one key, and say whether it may name an element more than once."""
+    keys = [as_index(part, backend, array) for part in parts]
+    arrays = [key for key in keys if hasattr(key, "dtype")]
+    if not arrays and ... not in keys:
+        keys.append(...)  # as the standard wants it
+    may_repeat = not all(backend.xp.isdtype(key.dtype, "bool") for key in arrays)
+    return (keys[0] if len(keys) == 1 else tuple(keys)), may_repeat
+
+
+def as_index(key: Any, backend: "Backend[Any]", array: Any) -> Any:
+    """Accept one part of a key: as it is, or as an array of integers or Booleans."""
+    if key is None or key is ... or isinstance(key, (slice, int)):
+        return key
+    found = as_operand(key, backend, array)
+    if isinstance(found, int):
+        return found
+    if hasattr(found, "dtype") and backend.xp.isdtype(found.dtype, ("bool", "integral")):
+        return found if tuple(found.shape) or backend.xp.isdtype(found.dtype, "bool") else int(found)
+    raise TypeError(
+        f"{key!r} is no index; use integers, slices, None, ..., and arrays of integers or Booleans"
+    )
+
+
+def as_number(value: Any) -> "bool | int | float":
+    """Make a plain Python number, also of NumPy's scalars: it takes the dtype of what it meets."""
+    if isinstance(value, bool):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def resolve_dtype(backend: "Backend[Any]", dtype: Any) -> Any:
@@ -63,11 +115,11 @@ def resolve_dtype(backend: "Backend[Any]", dtype: Any) -> Any:
 
 def dtype_name(dtype: Any) -> str:
     """Name a dtype without its library: "float32"."""
-    return str(dtype).rpartition(".")[2]
+    return str(getattr(dtype, "name", dtype)).rpartition(".")[2]
 
 
 def as_shape(shape: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
     """Read a shape that was given as f(2, 3) or as f((2, 3))."""
-    if len(shape) == 1 and not isinstance(shape[0], int):
-        return tuple(shape[0])
-    return tuple(shape)  # type: ignore[arg-type]  # a sequence among several would fail in the library
+    if len(shape) == 1 and isinstance(shape[0], Iterable):
+        shape = tuple(shape[0])
+    return tuple(index(length) for length in shape)  # type: ignore[arg-type]  # it raises TypeError itself

@@ -75,7 +75,12 @@ def ones(
     requires_grad: bool = False,
     backend: str | None = None,
 ) -> Tensor:
-    """Return a tensor of ones; the arguments are those of `zeros`.
+    """Return a tensor of ones.
+
+    Parameters
+    ----------
+    *shape, dtype, requires_grad, backend
+        As for `zeros`.
 
     Examples
     --------
@@ -94,7 +99,12 @@ def rand(
     requires_grad: bool = False,
     backend: str | None = None,
 ) -> Tensor:
-    """Return a tensor of numbers uniform in [0, 1); the arguments are those of `zeros`.
+    """Return a tensor of numbers uniform in [0, 1).
+
+    Parameters
+    ----------
+    *shape, dtype, requires_grad, backend
+        As for `zeros`.
 
     Examples
     --------
@@ -113,7 +123,12 @@ def randn(
     requires_grad: bool = False,
     backend: str | None = None,
 ) -> Tensor:
-    """Return a tensor of standard normal numbers; the arguments are those of `zeros`.
+    """Return a tensor of standard normal numbers.
+
+    Parameters
+    ----------
+    *shape, dtype, requires_grad, backend
+        As for `zeros`.
 
     Examples
     --------

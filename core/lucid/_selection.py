@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lucid._registry import registry
 from lucid.errors import BackendUnavailableError, LucidError, MixedBackendError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class _Process:
 
 
 _process = _Process()
-_fallbacks_logged: set[str] = set()
+_settled: dict[tuple[str, ...], str] = {}  # of several names, the first that could run
 
 
 class Selection(NamedTuple):
@@ -41,12 +42,14 @@ class Selection(NamedTuple):
 class BackendEntry(NamedTuple):
     """One line of `backends`.
 
-    Attributes
+    Parameters
     ----------
     name : str
-        What `set_backend` and ``LUCID_BACKEND`` take.
-    distribution, version : str
+        What `set_backend` and ``LUCID_BACKEND`` take; ``"distribution:name"`` if it is not unique.
+    distribution : str
         Who offers it.
+    version : str
+        The distribution's.
     state : {"not loaded", "ready", "failed", "disabled"}
         How far it has come in this process.
     reason : str
@@ -105,32 +108,40 @@ def get_backend(name: str | None = None) -> "Backend[Any]":
     >>> lucid.get_backend("numpy").info.name
     'numpy'
     """
-    from lucid._registry import registry
-
-    spec = selected().spec if name is None else name
-    if "," not in spec:
-        return registry.get(spec.strip())
-    return _first_available([choice.strip() for choice in spec.split(",") if choice.strip()])
+    choice = selected() if name is None else Selection(name, "")
+    return _first_available(choice, _names(choice.spec))
 
 
-def _first_available(choices: list[str]) -> "Backend[Any]":
-    """Try one backend after the other: asking for several is asking for a fallback."""
-    from lucid._registry import registry
+def _names(spec: str) -> tuple[str, ...]:
+    """Split ``"cupy,numpy"``; what has no name in it stays whole, and is an unknown name."""
+    return tuple(name.strip() for name in spec.split(",") if name.strip()) or (spec,)
 
+
+def _first_available(choice: Selection, names: tuple[str, ...]) -> "Backend[Any]":
+    """Start the one, or the first that can run: asking for several is asking for a fallback."""
+    try:
+        return registry.get(names[0] if len(names) == 1 else _settled.get(names) or _settle(names))
+    except LucidError as error:
+        if choice.rule:
+            error.add_note(f"It was selected by {choice.rule}.")
+        raise
+
+
+def _settle(names: tuple[str, ...]) -> str:
+    """Choose among several, once until `refresh_backends`: a process is better off on one library."""
     reasons: list[str] = []
-    for choice in choices:
-        try:
-            backend = registry.get(choice)
-        except BackendUnavailableError as error:
-            reasons.append(str(error))
-            continue
-        message = f"using backend {choice!r}: " + "; ".join(reasons)
-        if reasons and message not in _fallbacks_logged:
-            from logging import getLogger
+    with registry.lock:
+        for name in names:
+            try:
+                registry.get(name)
+            except BackendUnavailableError as error:
+                reasons.append(str(error))
+                continue
+            if reasons and names not in _settled:
+                from logging import getLogger
 
-            _fallbacks_logged.add(message)
-            getLogger("lucid").warning(message)
-        return backend
+                getLogger("lucid").warning("using backend %r: %s", name, "; ".join(reasons))
+            return _settled.setdefault(names, name)
     raise BackendUnavailableError("none of the backends can run: " + "; ".join(reasons))
 
 
@@ -163,6 +174,11 @@ def use_backend(name: str) -> "Iterator[Backend[Any]]":
     ----------
     name : str
         As in `get_backend`.
+
+    Yields
+    ------
+    Backend
+        It.
 
     Examples
     --------
@@ -198,23 +214,26 @@ def backends(*, probe: bool = False) -> list[BackendEntry]:
     >>> [entry.name for entry in lucid.backends() if entry.distribution == "lucid-bce"]
     ['cupy', 'numpy', 'torch']
     """
-    from lucid._registry import registry
-
     entries = []
     for offer in registry.offers():
         if probe and not offer.disabled:
-            with suppress(LucidError):  # the registry remembers the reason, which is what was asked for
+            with suppress(LucidError):  # the registry remembers the reason, which `state` tells
                 registry.get(offer.spec)
         entries.append(BackendEntry(offer.name, offer.distribution, offer.version, *registry.state(offer)))
     return entries
 
 
 def refresh_backends() -> None:
-    """Forget every backend: installed packages are looked up again, and backends are created anew."""
-    from lucid._registry import registry
+    """Look up anew what is installed, and forget what failed. Backends that are running go on running.
 
-    registry.forget()
-    _fallbacks_logged.clear()
+    Call it after installing a plugin into a running process.
+    """
+    from importlib import invalidate_caches
+
+    invalidate_caches()  # importlib may not have seen the new files yet
+    with registry.lock:
+        registry.forget()
+        _settled.clear()
 
 
 def backend_of(value: object) -> "Backend[Any] | None":
@@ -222,18 +241,26 @@ def backend_of(value: object) -> "Backend[Any] | None":
 
     A backend that was explicitly selected is preferred for the arrays that it lists.
     """
-    cls = type(value)
-    if not hasattr(cls, "shape"):
+    if not hasattr(value, "shape"):
         return None
-    from lucid._registry import registry
+    cls, choice = type(value), explicit()
+    if choice is not None and (names := _listing(choice, cls)):
+        return _first_available(choice, names)
+    offer = registry.owner(cls)
+    return None if offer is None else registry.get(offer.spec)
 
-    choice = explicit()
-    for name in choice.spec.split(",") if choice else ():
-        offer = registry.find(name.strip())
-        if registry.lists(offer, cls):
-            return registry.get(offer.spec)
-    offer_by_type = registry.owner(cls)
-    return None if offer_by_type is None else registry.get(offer_by_type.spec)
+
+def _listing(choice: Selection, cls: type) -> tuple[str, ...]:
+    """Keep the chosen names whose backends list a class."""
+    names = _names(choice.spec)
+    if len(names) == 1:
+        return names if registry.lists(names[0], cls) else ()
+    found = []
+    for name in names:
+        with suppress(BackendUnavailableError):
+            if registry.lists(name, cls):
+                found.append(name)
+    return tuple(found)
 
 
 def common_backend(found: "dict[str, Backend[Any]]") -> "Backend[Any] | None":

@@ -4,20 +4,53 @@ The arrays inside are never written to: an in-place update gives the tensor anot
 remembered therefore stays true.
 """
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from math import prod
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lucid import _ops
 from lucid._autograd import Leaf, Node, grad_enabled, walk_back
-from lucid._convert import as_shape, bring_in, dtype_name, host_array, resolve_dtype
-from lucid._selection import backend_of, common_backend
+from lucid._convert import as_key, as_operand, as_shape, bring_in, dtype_name, resolve_dtype
+from lucid._selection import common_backend
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lucid.protocol import Backend
 
-__all__ = ["Tensor"]
+__all__ = ["Tensor", "record"]
+
+Op: TypeAlias = Callable[..., _ops.Result]
+Method: TypeAlias = Callable[["Tensor", Any], "Tensor"]
+
+
+def binary(op: Op, *, swapped: bool = False) -> Method:
+    """Make the method of an operator; `swapped` where the tensor is on its right."""
+
+    def method(self: "Tensor", other: Any) -> "Tensor":
+        operand = self._operand(other)
+        if operand is NotImplemented:
+            return NotImplemented  # type: ignore[no-any-return]  # so that Python asks the other operand
+        return record(op, operand, self) if swapped else record(op, self, operand)
+
+    return method
+
+
+def in_place(op: Op) -> Method:
+    """Make the method of an augmented assignment."""
+    compute = binary(op)
+
+    def method(self: "Tensor", other: Any) -> "Tensor":
+        if isinstance(self._node, Leaf) and grad_enabled():
+            raise RuntimeError(
+                "an in-place update of a leaf that requires gradients can't be recorded; "
+                "do it under `with lucid.no_grad():`, or write `x = x + ...`"
+            )
+        result = compute(self, other)
+        return result if result is NotImplemented else self._update(result)
+
+    return method
 
 
 class Tensor:
@@ -67,14 +100,15 @@ class Tensor:
         source = data._backend if isinstance(data, Tensor) else None
         array = data._data if isinstance(data, Tensor) else data
         self._backend, self._data = bring_in(array, source, dtype, backend)
-        self._node = None
-        self.grad = None
+        self._node = self.grad = None
         if requires_grad:
             self.requires_grad = True
 
     @classmethod
     def _wrap(cls, data: Any, backend: "Backend[Any]", node: Node | None = None) -> "Tensor":
         """Make a tensor of an array that is the backend's own, without a copy."""
+        if not data.shape:
+            data = backend.xp.asarray(data)  # NumPy's operations return scalars, which are no arrays
         tensor = Tensor.__new__(Tensor)
         tensor._backend, tensor._data, tensor._node, tensor.grad = backend, data, node, None
         return tensor
@@ -104,8 +138,6 @@ class Tensor:
     @property
     def size(self) -> int:
         """The number of its elements."""
-        from math import prod
-
         return prod(self.shape)
 
     @property
@@ -139,6 +171,8 @@ class Tensor:
         name = type(self).__name__
         values = np.array2string(np.asarray(self.numpy()), separator=", ", prefix=f"{name}(")
         notes = [f"dtype={dtype_name(self.dtype)}"]
+        if not self.size and self.ndim > 1:
+            notes.insert(0, f"shape={self.shape}")
         if self._backend.info.name != "numpy":
             notes.append(f"backend={self._backend.info.name}")
         if self.requires_grad:
@@ -148,7 +182,7 @@ class Tensor:
     # Out of it
 
     def numpy(self) -> "NDArray[Any]":
-        """Return the values as a NumPy array, which may share memory with this tensor."""
+        """Return the values as a NumPy array, which may share memory with this tensor; don't write to it."""
         return self._backend.to_numpy(self._data)
 
     def item(self) -> Any:
@@ -187,8 +221,22 @@ class Tensor:
 
     def __len__(self) -> int:
         if not self.shape:
-            raise TypeError("a tensor of no dimensions has no len()")
+            raise TypeError("a tensor of no dimensions has no length")
         return self.shape[0]
+
+    def __iter__(self) -> "Iterator[Tensor]":
+        return (self[n] for n in range(len(self)))
+
+    # Copies of it: a leaf stays one, and a result becomes plain values
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Tensor":
+        copied = type(self)(self, requires_grad=isinstance(self._node, Leaf))
+        copied.grad = deepcopy(self.grad, memo)
+        return copied
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = (self.numpy(), dtype_name(self.dtype))
+        return unpickled, (type(self), *values, isinstance(self._node, Leaf), self._backend.info.name)
 
     # Back from it
 
@@ -213,91 +261,56 @@ class Tensor:
                 "backward() was called on a tensor that depends on nothing with requires_grad=True "
                 "(or was computed under lucid.no_grad())"
             )
+        walk_back(self._node, self._seed(gradient), retain=retain_graph)
+
+    def _seed(self, gradient: Any) -> Any:
+        """Check the gradient that `backward` starts from, and give it this tensor's dtype."""
+        xp = self._backend.xp
         if gradient is None:
             if self.size != 1:
                 raise RuntimeError(
                     f"backward() without a gradient takes a scalar, and this tensor has shape {self.shape}; "
                     f"reduce it first, for example with .sum(), or pass a gradient of that shape"
                 )
-            seed = self._backend.xp.ones_like(self._data)
-        else:
-            seed = self._operand(gradient)
-            if not isinstance(seed, Tensor) or seed.shape != self.shape:
-                shape = seed.shape if isinstance(seed, Tensor) else ()
-                raise RuntimeError(f"the gradient's shape is {shape}, and the tensor's {self.shape}")
-            seed = seed._data
-        walk_back(self._node, seed, retain=retain_graph)
+            return xp.ones_like(self._data)
+        given = self._operand(gradient)
+        seed = given._data if isinstance(given, Tensor) else given
+        if not hasattr(seed, "dtype"):
+            raise TypeError(f"a gradient is a tensor, an array or a list, not {type(gradient).__name__}")
+        if tuple(seed.shape) != self.shape:
+            raise RuntimeError(f"the gradient's shape is {tuple(seed.shape)}, and the tensor's {self.shape}")
+        return xp.astype(seed, self.dtype, copy=False)
 
-    # Arithmetic
+    # Arithmetic and comparison
 
-    def _operand(self, value: Any) -> "Tensor | float":
-        """Accept a tensor, a number, or an array or list for this backend."""
-        if isinstance(value, (bool, int, float)):
-            return value
-        backend = value._backend if isinstance(value, Tensor) else backend_of(value)
-        if backend is None:
-            dtype = self._data.dtype
-            return Tensor._wrap(
-                self._backend.asarray(host_array(value), dtype=dtype, like=self._data), self._backend
-            )
-        common_backend({"the left operand": self._backend, "the right operand": backend})
-        return value if isinstance(value, Tensor) else Tensor._wrap(backend.asarray(value), backend)
+    def _operand(self, value: Any) -> Any:
+        """Accept a tensor, a number, or a list or array for this backend; NotImplemented for the rest."""
+        if not isinstance(value, Tensor):
+            return as_operand(value, self._backend, self._data)
+        common_backend({"one operand": self._backend, "the other": value._backend})
+        return value
 
-    def _binary(self, op: Callable[..., _ops.Result], other: Any, *, swapped: bool = False) -> "Tensor":
-        other = self._operand(other)
-        return record(op, other, self) if swapped else record(op, self, other)
+    __add__, __radd__ = binary(_ops.add), binary(_ops.add, swapped=True)
+    __sub__, __rsub__ = binary(_ops.subtract), binary(_ops.subtract, swapped=True)
+    __mul__, __rmul__ = binary(_ops.multiply), binary(_ops.multiply, swapped=True)
+    __truediv__, __rtruediv__ = binary(_ops.divide), binary(_ops.divide, swapped=True)
+    __pow__, __rpow__ = binary(_ops.power), binary(_ops.power, swapped=True)
+    __matmul__, __rmatmul__ = binary(_ops.matmul), binary(_ops.matmul, swapped=True)
 
-    def __add__(self, other: Any) -> "Tensor":
-        return self._binary(_ops.add, other)
+    __iadd__, __isub__ = in_place(_ops.add), in_place(_ops.subtract)
+    __imul__, __itruediv__ = in_place(_ops.multiply), in_place(_ops.divide)
+    __ipow__ = in_place(_ops.power)
 
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> "Tensor":
-        return self._binary(_ops.subtract, other)
-
-    def __rsub__(self, other: Any) -> "Tensor":
-        return self._binary(_ops.subtract, other, swapped=True)
-
-    def __mul__(self, other: Any) -> "Tensor":
-        return self._binary(_ops.multiply, other)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, other: Any) -> "Tensor":
-        return self._binary(_ops.divide, other)
-
-    def __rtruediv__(self, other: Any) -> "Tensor":
-        return self._binary(_ops.divide, other, swapped=True)
-
-    def __pow__(self, other: Any) -> "Tensor":
-        if isinstance(other, (bool, int, float)):
-            return record(_ops.power_of_number, self, exponent=other)
-        return self._binary(_ops.power, other)
-
-    def __rpow__(self, other: Any) -> "Tensor":
-        base = self._operand(other)
-        if not isinstance(base, Tensor):
-            base = Tensor._wrap(self._backend.xp.full_like(self._data, base), self._backend)
-        return record(_ops.power, base, self)
-
-    def __matmul__(self, other: Any) -> "Tensor":
-        return self._binary(_ops.matmul, other)
-
-    def __rmatmul__(self, other: Any) -> "Tensor":
-        return self._binary(_ops.matmul, other, swapped=True)
+    __eq__, __ne__ = binary(_ops.equal), binary(_ops.not_equal)  # type: ignore[assignment]  # elementwise
+    __lt__, __le__ = binary(_ops.less), binary(_ops.less_equal)
+    __gt__, __ge__ = binary(_ops.greater), binary(_ops.greater_equal)
+    __hash__ = object.__hash__
 
     def __neg__(self) -> "Tensor":
         return record(_ops.negative, self)
 
-    # In-place, for parameters under no_grad
-
     def _update(self, result: "Tensor") -> "Tensor":
         """Take the result's array; where gradients flow, the result is a tensor of its own instead."""
-        if isinstance(self._node, Leaf) and grad_enabled():
-            raise RuntimeError(
-                "an in-place update of a leaf that requires gradients can't be recorded; "
-                "do it under `with lucid.no_grad():`, or write `x = x + ...`"
-            )
         if result.requires_grad:
             return result
         if result.shape != self.shape:
@@ -307,82 +320,52 @@ class Tensor:
         self._data = _ops.like(self._backend.xp, result._data, self._data)
         return self
 
-    def __iadd__(self, other: Any) -> "Tensor":
-        return self._update(self + other)
-
-    def __isub__(self, other: Any) -> "Tensor":
-        return self._update(self - other)
-
-    def __imul__(self, other: Any) -> "Tensor":
-        return self._update(self * other)
-
-    def __itruediv__(self, other: Any) -> "Tensor":
-        return self._update(self / other)
-
-    # Comparison
-
-    def _compare(self, comparison: str, other: Any) -> "Tensor":
-        other = self._operand(other)
-        other_data = other._data if isinstance(other, Tensor) else other
-        return Tensor._wrap(getattr(self._data, comparison)(other_data), self._backend)
-
-    def __eq__(self, other: object) -> "Tensor":  # type: ignore[override]  # elementwise, as arrays are
-        return self._compare("__eq__", other)
-
-    def __ne__(self, other: object) -> "Tensor":  # type: ignore[override]  # elementwise, as arrays are
-        return self._compare("__ne__", other)
-
-    def __lt__(self, other: Any) -> "Tensor":
-        return self._compare("__lt__", other)
-
-    def __le__(self, other: Any) -> "Tensor":
-        return self._compare("__le__", other)
-
-    def __gt__(self, other: Any) -> "Tensor":
-        return self._compare("__gt__", other)
-
-    def __ge__(self, other: Any) -> "Tensor":
-        return self._compare("__ge__", other)
-
-    __hash__ = object.__hash__
-
     # Shape and reductions
 
     def sum(self, axis: _ops.Axes = None, *, keepdims: bool = False) -> "Tensor":
-        """Return the sum over all axes, or some."""
+        """Return the sum over all axes, or some.
+
+        Parameters
+        ----------
+        axis : int or tuple of int, optional
+            The axes to sum over.
+        keepdims : bool
+            Keep them with length 1.
+        """
         return record(_ops.sum_, self, axis=axis, keepdims=keepdims)
 
     def mean(self, axis: _ops.Axes = None, *, keepdims: bool = False) -> "Tensor":
-        """Return the mean over all axes, or some; of integers and Booleans as float32."""
-        floating = self._backend.xp.isdtype(self.dtype, "real floating")
-        values = self if floating else self.astype("float32")
-        return record(_ops.mean, values, axis=axis, keepdims=keepdims)
+        """Return the mean, as `sum` does the sum; of integers and Booleans as float32, of nothing nan."""
+        return record(_ops.mean, self, axis=axis, keepdims=keepdims)
 
     def reshape(self, *shape: int | Sequence[int]) -> "Tensor":
-        """Return the same elements in another shape, in C order; one length may be -1."""
+        """Return the same elements in another shape, in C order.
+
+        Parameters
+        ----------
+        *shape : int
+            The lengths of the axes, as ``reshape(2, 3)`` or as ``reshape((2, 3))``; one may be -1.
+        """
         return record(_ops.reshape, self, shape=as_shape(shape))
 
     def __getitem__(self, key: Any) -> "Tensor":
-        keys = [k._data if isinstance(k, Tensor) else k for k in (key if isinstance(key, tuple) else (key,))]
-        masks = [self._backend.xp.isdtype(k.dtype, "bool") for k in keys if hasattr(k, "dtype")]
-        if self.requires_grad and grad_enabled() and not all(masks):
+        parts = [k._data if isinstance(k, Tensor) else k for k in (key if isinstance(key, tuple) else (key,))]
+        index, may_repeat = as_key(parts, self._backend, self._data)
+        if may_repeat and self.requires_grad and grad_enabled():
             raise TypeError(
                 "indexing with an integer array has no gradient here; use slices or a mask, or index the "
                 "tensor's .detach()"
             )
-        return record(_ops.getitem, self, key=tuple(keys) if isinstance(key, tuple) else keys[0])
+        return record(_ops.getitem, self, key=index)
 
     def astype(self, dtype: Any) -> "Tensor":
         """Return the same values in another dtype, such as ``"float64"``."""
-        target = resolve_dtype(self._backend, dtype)
-        if self._backend.xp.isdtype(target, "real floating"):
-            return record(_ops.astype, self, dtype=target)
-        return Tensor._wrap(self._backend.xp.astype(self._data, target), self._backend)
+        return record(_ops.astype, self, dtype=resolve_dtype(self._backend, dtype))
 
     # Functions
 
     def sigmoid(self) -> "Tensor":
-        """Return 1 / (1 + exp(-self))."""
+        """Return 1 / (1 + exp(-self)); of integers and Booleans as float32."""
         return record(_ops.sigmoid, self)
 
     def relu(self) -> "Tensor":
@@ -390,19 +373,28 @@ class Tensor:
         return record(_ops.relu, self)
 
 
-def record(op: Callable[..., _ops.Result], *operands: "Tensor | float", **options: Any) -> Tensor:
+def record(op: Op, *operands: "Tensor | float", **options: Any) -> Tensor:
     """Run an operation on tensors and Python numbers, and put it on the tape if a gradient may be wanted."""
     backend = next(operand._backend for operand in operands if isinstance(operand, Tensor))
-    arrays = [operand._data if isinstance(operand, Tensor) else operand for operand in operands]
+    arrays: list[Any] = [operand._data if isinstance(operand, Tensor) else operand for operand in operands]
     result, pullbacks = op(backend.xp, *arrays, **options)
     nodes = [operand._node if isinstance(operand, Tensor) else None for operand in operands]
-    if not grad_enabled() or not any(nodes):
+    if not pullbacks or not grad_enabled() or not any(nodes):
         return Tensor._wrap(result, backend)
+    # the tape keeps what these closures hold, so there is none for an operand that needs no gradient
+    ways = [
+        None if node is None else (pull, _ops.Form(tuple(array.shape), array.dtype))
+        for pull, array, node in zip(pullbacks, arrays, nodes, strict=True)
+    ]
 
-    def pullback(gradient: Any, needs: Sequence[bool]) -> list[Any]:
-        return [
-            _ops.like(backend.xp, pull(gradient), array) if needed else None
-            for pull, array, needed in zip(pullbacks, arrays, needs, strict=True)
-        ]
+    def pullback(gradient: Any, _: Sequence[bool]) -> list[Any]:
+        return [None if way is None else _ops.like(backend.xp, way[0](gradient), way[1]) for way in ways]
 
     return Tensor._wrap(result, backend, Node(nodes, pullback))
+
+
+def unpickled(
+    cls: type[Tensor], array: "NDArray[Any]", dtype: str, requires_grad: bool, backend: str
+) -> Tensor:
+    """Make a tensor again of what pickle has kept of it."""
+    return cls(array, dtype=dtype, requires_grad=requires_grad, backend=backend)

@@ -49,7 +49,7 @@ class Formulas(Protocol):
     def terms(self, xp: Namespace, spec: LossSpec, x: Array) -> tuple[Array, Array]:
         """Return P and N."""
 
-    def slope(self, xp: Namespace, spec: LossSpec, at: Prepared, a: Array, b: Array) -> Array:
+    def slope(self, xp: Namespace, spec: LossSpec, at: Prepared) -> Array:
         """Return the derivative of a P + b N."""
 
 
@@ -67,18 +67,23 @@ class Probabilities:
         negative = xp.where(x < 1, -xp.log1p(-xp.where(x < 1, x, xp.zeros_like(x))), most)
         return xp.minimum(positive, most), xp.minimum(negative, most)
 
-    def slope(self, xp: Namespace, spec: LossSpec, at: Prepared, a: Array, b: Array) -> Array:
+    def slope(self, xp: Namespace, spec: LossSpec, at: Prepared) -> Array:
         """Return b/(1-p) - a/p, and 0 for the one whose logarithm is clipped."""
         p, q = at.x, 1 - at.x
         lowest = xp.full_like(p, at.lowest)
         p_low, q_low = xp.maximum(p, lowest), xp.maximum(q, lowest)
+        y, rest = at.y, at.rest
         if spec.eps:
-            a = xp.where(p < spec.eps, xp.zeros_like(a), a)
-            b = xp.where(q < spec.eps, xp.zeros_like(b), b)
-        slope = quotient(xp, b, q_low) - quotient(xp, a, p_low)
+            y = xp.where(p < spec.eps, xp.zeros_like(y), y)
+            rest = xp.where(q < spec.eps, xp.zeros_like(rest), rest)
+        down, up = quotient(xp, y, p_low), quotient(xp, rest, q_low)  # before the weights: no underflow
+        slope = product(xp, at.w, up) - product(xp, at.w * at.v, down)
+        if spec.label_smoothing:
+            return slope
         # for soft labels p - y keeps what b/(1-p) - a/p would cancel; dividing twice, nothing overflows
-        soft = (a != 0) & (b != 0) & (at.v == 1)
-        return xp.where(soft, quotient(xp, quotient(xp, p_low - at.y, p_low), q_low) * at.w, slope)
+        soft = (y != 0) & (rest != 0) & (at.v == 1)
+        over = (p_low - y) - y * ((p_low - p) + (q_low - q))
+        return xp.where(soft, quotient(xp, quotient(xp, over, p_low), q_low) * at.w, slope)
 
 
 class Logits:
@@ -90,15 +95,17 @@ class Logits:
 
     def terms(self, xp: Namespace, spec: LossSpec, x: Array) -> tuple[Array, Array]:
         """Return softplus(-z) and softplus(z)."""
-        zero, rest = xp.zeros_like(x), xp.log1p(xp.exp(-xp.abs(x)))
+        zero, decayed = xp.zeros_like(x), xp.exp(-xp.abs(x))
+        rest = xp.where(decayed < 2.0**-60, decayed, xp.log1p(decayed))  # PyTorch's log1p(5e-324) is 0
         return xp.maximum(-x, zero) + rest, xp.maximum(x, zero) + rest
 
-    def slope(self, xp: Namespace, spec: LossSpec, at: Prepared, a: Array, b: Array) -> Array:
+    def slope(self, xp: Namespace, spec: LossSpec, at: Prepared) -> Array:
         """Return b sigmoid(z) - a sigmoid(-z), each to full relative accuracy."""
         decayed = xp.exp(-xp.abs(at.x))
         small, large = decayed / (1 + decayed), 1 / (1 + decayed)
         positive = at.x >= 0
-        return b * xp.where(positive, large, small) - a * xp.where(positive, small, large)
+        up, down = xp.where(positive, large, small), xp.where(positive, small, large)
+        return at.w * (at.rest * up) - at.w * at.v * (at.y * down)
 
 
 def product(xp: Namespace, coefficient: Array, term: Array) -> Array:
@@ -141,7 +148,8 @@ class ArrayKernel:
     ) -> Prepared:
         """Widen the operands, and put 1/2 where the element is ignored or invalid."""
         xp, s = self.xp, spec.label_smoothing
-        dtype = xp.float32 if xp.finfo(input.dtype).bits == 16 else xp.float64
+        # float32 is wide enough for float16; bfloat16 has its range, whose squares float32 can't hold
+        dtype = xp.float32 if input.dtype == getattr(xp, "float16", None) else xp.float64
         x, t = (xp.astype(each, dtype, copy=False) for each in (input, target))
         valid = self.formulas.valid(x) & (t >= 0) & (t <= 1)
         kept = None if spec.ignore_index is None else t != spec.ignore_index
@@ -166,8 +174,10 @@ class ArrayKernel:
     def losses(self, spec: LossSpec, at: Prepared) -> Array:
         """Return the unreduced loss, unrounded."""
         positive, negative = self.formulas.terms(self.xp, spec, at.x)
-        a, b = at.w * at.v * at.y, at.w * at.rest
-        return self.finish(at, product(self.xp, a, positive) + product(self.xp, b, negative))
+        # y P first: it neither overflows nor, where it counts, underflows
+        positive, negative = product(self.xp, at.y, positive), product(self.xp, at.rest, negative)
+        losses = product(self.xp, at.w * at.v, positive) + product(self.xp, at.w, negative)
+        return self.finish(at, losses)
 
     def denominators(self, spec: LossSpec, at: Prepared) -> Array:
         """Return what each element adds to the divisor of a mean."""
@@ -175,23 +185,28 @@ class ArrayKernel:
         return ones if at.kept is None else self.xp.where(at.kept, ones, self.xp.zeros_like(ones))
 
     def gradients(
-        self, spec: LossSpec, at: Prepared, scale: Array, mean: Array | None, needs: Needs
+        self, spec: LossSpec, at: Prepared, upstream: Array, divisor: Any, mean: Any, needs: Needs
     ) -> Gradients[Array]:
-        """Return the gradients of `scale` times the sum, unrounded; `mean` is the weighted mean, if any."""
+        """Return the gradients, unrounded, of the sum times `upstream` / `divisor`.
+
+        `mean` is the loss if it is a weighted mean, and 0 otherwise.
+        """
         xp = self.xp
-        at = at._replace(w=at.w * scale)
+        scale = upstream / divisor
+        at = at._replace(w=at.w * upstream / divisor)
         by_input = by_target = by_weight = None
         if needs.input:
-            a, b = at.w * at.v * at.y, at.w * at.rest
-            by_input = self.finish(at, self.formulas.slope(xp, spec, at, a, b))
+            by_input = self.finish(at, self.formulas.slope(xp, spec, at))
         if needs.target or needs.weight:
             positive, negative = self.formulas.terms(xp, spec, at.x)
             if needs.target:
-                change = product(xp, at.v, positive) - negative
-                by_target = self.finish(at, product(xp, at.w * (1 - spec.label_smoothing), change))
+                w = at.w * (1 - spec.label_smoothing)
+                by_target = product(xp, w * at.v, positive) - product(xp, w, negative)
+                by_target = self.finish(at, by_target)
             if needs.weight:
-                each = product(xp, at.v * at.y, positive) + product(xp, at.rest, negative)
-                by_weight = self.finish(at, product(xp, scale, each if mean is None else each - mean))
+                positive, negative = product(xp, at.y, positive), product(xp, at.rest, negative)
+                by_weight = product(xp, scale * at.v, positive) + product(xp, scale, negative)
+                by_weight = self.finish(at, by_weight - scale * mean)
         return by_input, by_target, by_weight
 
     def forward(
@@ -209,9 +224,9 @@ class ArrayKernel:
         at = self.prepare(spec, *operands)
         loss, denominator = self.losses(spec, at), None
         if spec.reduction != "none":
-            loss = xp.sum(loss, dtype=xp.float64)
+            loss = total(xp, loss, input.dtype)
         if spec.reduction in {"mean", "weighted_mean"}:
-            denominator = xp.sum(self.denominators(spec, at), dtype=xp.float64)
+            denominator = total(xp, self.denominators(spec, at), input.dtype)
             loss = ratio(xp, loss, denominator)
         return xp.astype(loss, input.dtype), Residuals(operands, denominator, loss)
 
@@ -221,15 +236,33 @@ class ArrayKernel:
         """Compute the gradients; see `lucid.protocol.Kernel`."""
         xp = self.xp
         at = self.prepare(spec, *residuals.operands)
-        scale = xp.ones_like(residuals.loss) if grad_output is None else grad_output
-        scale = xp.astype(scale, xp.float64)
-        if residuals.denominator is not None:
-            scale = ratio(xp, scale, residuals.denominator)
-        mean = residuals.loss if spec.reduction == "weighted_mean" else None
+        upstream = xp.ones_like(at.x) if grad_output is None else xp.astype(grad_output, at.x.dtype)
+        upstream = xp.broadcast_to(upstream, at.x.shape)
+        divisor: Any = 1.0
+        if residuals.denominator is not None:  # nan, not 0, if there was nothing to average
+            zero = residuals.denominator == 0
+            divisor = xp.where(zero, xp.full_like(residuals.denominator, nan), residuals.denominator)
+        mean = residuals.loss if spec.reduction == "weighted_mean" else 0.0
         dtype = residuals.operands[0].dtype
-        gradients = self.gradients(spec, at, xp.broadcast_to(scale, at.x.shape), mean, needs)
+        gradients = self.gradients(spec, at, upstream, divisor, mean, needs)
         first, second, third = (None if each is None else xp.astype(each, dtype) for each in gradients)
         return first, second, third
+
+
+def total(xp: Namespace, values: Array, dtype: Any) -> Array:
+    """Add up in C order, whatever the strides, to within a rounding of the dtype of the result."""
+    sums = xp.reshape(xp.astype(values, xp.float64), (-1,))
+    if dtype != xp.float64 or not sums.shape[0]:
+        return xp.sum(sums)
+    errors = xp.zeros_like(sums)
+    while (length := sums.shape[0]) > 1:  # pairwise, carrying along what each addition rounds away (Knuth)
+        half = length // 2
+        a, b, odd = sums[:half], sums[half : 2 * half], slice(2 * half, length)
+        both = a + b
+        part = both - a
+        error = errors[:half] + errors[half : 2 * half] + ((a - (both - part)) + (b - part))
+        sums, errors = xp.concat([both, sums[odd]]), xp.concat([error, errors[odd]])
+    return xp.where(xp.isfinite(sums[0]), sums[0] + errors[0], sums[0])
 
 
 def ratio(xp: Namespace, total: Array, denominator: Array) -> Array:

@@ -1,5 +1,8 @@
 """The kernels of `lucid.kernels`, block by block: for host memory, where what stays in the cache is fast.
 
+For arrays that can be written to, and that mix dtypes and offer ``tolist`` as NumPy's and PyTorch's do: this
+is more than the array-API standard promises.
+
 Blocks depend on the shape alone, never on the strides, and their sums are added exactly, so that the same
 elements give the same bits in every memory layout.
 """
@@ -19,6 +22,9 @@ Array: TypeAlias = Any
 
 BLOCK: Final = 1 << 14
 """Elements of a block: a dozen temporaries of 128 KiB stay in a second-level cache."""
+
+RUN: Final = 128
+"""Elements that are added as the library likes; their sums are added exactly."""
 
 
 def blocks(shape: tuple[int, ...], size: int) -> Iterator[tuple[Any, ...]]:
@@ -74,9 +80,9 @@ class TiledKernel:
             if unreduced is not None:
                 unreduced[block] = losses
                 continue
-            totals.append(float(xp.sum(losses, dtype=xp.float64)))
+            totals.append(total(xp, losses))
             if spec.reduction != "sum":
-                denominators.append(float(xp.sum(self.kernel.denominators(spec, at), dtype=xp.float64)))
+                denominators.append(total(xp, self.kernel.denominators(spec, at)))
         if unreduced is not None:
             return unreduced, Residuals(operands, None, None)
         loss, denominator = added(totals), None
@@ -93,13 +99,13 @@ class TiledKernel:
         xp, operands = self.kernel.xp, residuals.operands
         results = [xp.empty_like(operands[0]) if needed else None for needed in needs]
         divisor = nan if residuals.denominator == 0 else residuals.denominator or 1.0
-        mean = residuals.loss if spec.reduction == "weighted_mean" else None
+        mean = residuals.loss if spec.reduction == "weighted_mean" else 0.0
         for block in blocks(tuple(operands[0].shape), BLOCK):
             at = self.kernel.prepare(spec, *(cut(each, block) for each in operands))
-            scale = xp.ones_like(at.x, dtype=xp.float64)
+            upstream = xp.ones_like(at.x)
             if grad_output is not None:
-                scale = scale * (cut(grad_output, block) if spec.reduction == "none" else grad_output)
-            gradients = self.kernel.gradients(spec, at, scale / divisor, mean, needs)
+                upstream = upstream * (cut(grad_output, block) if spec.reduction == "none" else grad_output)
+            gradients = self.kernel.gradients(spec, at, upstream, divisor, mean, needs)
             for result, gradient in zip(results, gradients, strict=True):
                 if result is not None:
                     result[block] = gradient
@@ -109,6 +115,14 @@ class TiledKernel:
 def cut(array: Array | None, block: tuple[Any, ...]) -> Array | None:
     """Take a block of an operand, if there is one."""
     return None if array is None else array[block]
+
+
+def total(xp: Any, values: Array) -> float:
+    """Add up a block: in C order, whatever its strides, and runs of 128 elements exactly."""
+    flat = xp.reshape(values, (-1,))
+    whole = flat.shape[0] // RUN * RUN
+    runs = xp.sum(xp.reshape(flat[:whole], (-1, RUN)), axis=1, dtype=xp.float64)
+    return added([*runs.tolist(), *flat[whole:].tolist()])
 
 
 def added(sums: list[float]) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from lucid._autograd import Node, grad_enabled
 from lucid._convert import host_array
+from lucid._ops import Form, like
 from lucid._selection import backend_of, common_backend, get_backend
 from lucid._tensor import Tensor
 from lucid.nn import _checks
@@ -108,9 +109,8 @@ def prepare(
 
 def unbroadcast(node: Any, array: Any, xp: Any) -> Node:
     """Put the broadcasting of a weight on the tape, so that its gradient has its own shape."""
-    from lucid._ops import like
-
-    return Node([node], lambda gradient, _: [like(xp, gradient, array)])
+    form = Form(tuple(array.shape), array.dtype)
+    return Node([node], lambda gradient, _: [like(xp, gradient, form)])
 
 
 def whose(operands: "Mapping[str, Any]") -> tuple[Kind, Backend[Any]]:

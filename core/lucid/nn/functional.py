@@ -118,7 +118,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     >>> F.linear(lucid.ones(2), lucid.tensor([[1.0, 2.0]]))
     Tensor([3.], dtype=float32)
     """
-    operands = [input, weight] if bias is None else [input, weight, bias]
+    operands = [tensor_of(each) for each in (input, weight, bias) if each is not None]
     for operand in operands[1:]:
         input._operand(operand)  # says so if it lives elsewhere
     if input.ndim == 0 or input.shape[-1] != weight.shape[-1]:
@@ -132,17 +132,37 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def sigmoid(input: Tensor) -> Tensor:
     """Compute 1 / (1 + exp(-input)), elementwise.
 
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape and dtype.
+
     Examples
     --------
     >>> import lucid, lucid.nn.functional as F
     >>> F.sigmoid(lucid.tensor([0.0]))
     Tensor([0.5], dtype=float32)
     """
-    return input.sigmoid()
+    return tensor_of(input).sigmoid()
 
 
 def relu(input: Tensor) -> Tensor:
     """Compute max(input, 0), elementwise.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape and dtype.
 
     Examples
     --------
@@ -150,7 +170,14 @@ def relu(input: Tensor) -> Tensor:
     >>> F.relu(lucid.tensor([-1.0, 2.0]))
     Tensor([0., 2.], dtype=float32)
     """
-    return input.relu()
+    return tensor_of(input).relu()
+
+
+def tensor_of(value: object) -> Tensor:
+    """Accept a tensor, and say how to make one of anything else."""
+    if isinstance(value, Tensor):
+        return value
+    raise TypeError(f"expected a lucid.Tensor, not {type(value).__name__}; lucid.tensor(...) makes one of it")
 
 
 def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lucid._creation import rand
+from lucid._creation import drawn
 from lucid._tensor import Tensor
 from lucid.nn import functional
 from lucid.nn.module import Module, Parameter
@@ -53,8 +53,8 @@ class Linear(Module):
         bound = in_features**-0.5 if in_features else 0.0
 
         def initial(*shape: int) -> Parameter:
-            uniform = rand(*shape, dtype="float64", backend="numpy").numpy()
-            return Parameter((2 * uniform - 1) * bound, dtype=dtype, backend=backend)
+            numbers = drawn(lambda generator: generator.uniform(-bound, bound, shape))
+            return Parameter(numbers, dtype=dtype, backend=backend)
 
         self.weight = initial(out_features, in_features)
         self.bias = initial(out_features) if bias else None

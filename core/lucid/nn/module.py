@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from lucid._convert import host_array
 from lucid._tensor import Tensor
 
 if TYPE_CHECKING:
@@ -85,17 +84,26 @@ class Module:
 
     def modules(self) -> Iterator["Module"]:
         """Iterate over this module and all modules inside it, each once."""
-        return iter({id(module): module for _, module in self._named_modules()}.values())
+        return (module for _, module in self._named_modules("", set()))
 
-    def _named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
+    def _named_modules(self, prefix: str, seen: set[int]) -> Iterator[tuple[str, "Module"]]:
+        if id(self) in seen:  # shared, or in a circle
+            return
+        seen.add(id(self))
         yield prefix, self
         for name, child in self.named_children():
-            yield from child._named_modules(f"{prefix}{name}.")
+            yield from child._named_modules(f"{prefix}{name}.", seen)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Iterate over all parameters, by their dotted names, each once."""
+        """Iterate over all parameters, by their dotted names, each once, under the first name it has.
+
+        Yields
+        ------
+        tuple of str and Parameter
+            Such as ``("0.weight", parameter)``.
+        """
         seen: set[int] = set()
-        for prefix, module in self._named_modules():
+        for prefix, module in self._named_modules("", set()):
             for name, value in vars(module).items():
                 if isinstance(value, Parameter) and id(value) not in seen:
                     seen.add(id(value))
@@ -111,7 +119,13 @@ class Module:
             parameter.grad = None
 
     def train(self, mode: bool = True) -> Self:
-        """Set `training` on this module and all modules inside it."""
+        """Set `training` on this module and all modules inside it.
+
+        Parameters
+        ----------
+        mode : bool
+            What to set it to.
+        """
         for module in self.modules():
             module.training = mode
         return self
@@ -132,7 +146,7 @@ class Module:
         Parameters
         ----------
         state : mapping of str to array
-            What `state_dict` returned, on this backend or another.
+            What `state_dict` returned, on this backend or another; any library's arrays will do.
 
         Raises
         ------
@@ -144,10 +158,10 @@ class Module:
         own = dict(self.named_parameters())
         missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
         if missing or unexpected:
-            raise KeyError(f"the state does not match: missing {missing}, unexpected {unexpected}")
+            raise KeyError(f"the state's names differ: missing {missing}, unexpected {unexpected}")
         loaded = {}
         for name, parameter in own.items():
-            array = host_array(state[name])
+            array = Tensor(state[name], backend="numpy").numpy()
             if array.shape != parameter.shape:
                 raise ValueError(f"{name} has shape {parameter.shape}, and the state's {array.shape}")
             loaded[name] = parameter.backend.asarray(

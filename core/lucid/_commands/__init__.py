@@ -1,0 +1,1 @@
+"""The commands of `lucid`, one a module."""

@@ -1,0 +1,5 @@
+from lucid.protocol import BackendInfo
+
+
+def lucid_backend_info(name):
+    return BackendInfo(name, 1, (), "something")
