@@ -1,5 +1,6 @@
 """Look into a built wheel: everything that a user needs is there, and nothing else."""
 
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -39,4 +40,4 @@ def main(path: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:] or [os.environ["TOX_PACKAGE"]]))

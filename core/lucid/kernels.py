@@ -83,7 +83,8 @@ class Probabilities:
         # for soft labels p - y keeps what b/(1-p) - a/p would cancel; dividing twice, nothing overflows
         soft = (y != 0) & (rest != 0) & (at.v == 1)
         over = (p_low - y) - y * ((p_low - p) + (q_low - q))
-        return xp.where(soft, quotient(xp, quotient(xp, over, p_low), q_low) * at.w, slope)
+        combined = product(xp, at.w, quotient(xp, quotient(xp, over, p_low), q_low))
+        return xp.where(soft, combined, slope)
 
 
 class Logits:

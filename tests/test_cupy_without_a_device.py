@@ -1,0 +1,241 @@
+"""What the CuPy backend does where it can't run, and what of it needs no GPU to be tested."""
+
+import os
+import subprocess
+import sys
+from importlib.resources import files
+from types import SimpleNamespace
+
+import pytest
+
+import lucid
+import lucid_cupy
+from lucid.errors import BackendUnavailableError
+from lucid.protocol import LossSpec
+
+EXPECTED = ("not installed", "broken", "no CUDA driver", "too old", "no GPU", "driver fails")
+
+
+class FakeCUDAError(RuntimeError):
+    def __init__(self, status):
+        super().__init__(f"cudaError {status}")
+        self.status = status
+
+
+def fake_cupy(*, count=None, status=None, driver=0):
+    """A CuPy whose runtime finds `count` devices, or fails with `status`."""
+
+    def device_count():
+        if status is not None:
+            raise FakeCUDAError(status)
+        return count
+
+    runtime = SimpleNamespace(
+        CUDARuntimeError=FakeCUDAError,
+        getDeviceCount=device_count,
+        driverGetVersion=lambda: driver,
+        runtimeGetVersion=lambda: 12090,
+    )
+    return SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
+
+
+def package_that(does, tmp_path, monkeypatch):
+    """Put a package named cupy first on the path; importing it does that."""
+    (tmp_path / "cupy").mkdir()
+    (tmp_path / "cupy" / "__init__.py").write_text(does)
+    monkeypatch.setitem(sys.modules, "cupy", None)  # what is there now comes back after the test
+    del sys.modules["cupy"]
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def reason():
+    """Why the backend can't be created: the error that a user sees."""
+    with pytest.raises(BackendUnavailableError) as caught:
+        lucid_cupy.lucid_create_backend("cupy")
+    return caught.value
+
+
+def run(code, **environment):
+    """Run Python code in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_backend_is_listed_and_described_without_importing_cupy():
+    code = (
+        "import sys, lucid, lucid_cupy\n"
+        "assert 'cupy' in [entry.name for entry in lucid.backends()]\n"
+        "assert lucid_cupy.lucid_backend_info('cupy').array_types == ('cupy:ndarray',)\n"
+        "assert not {'cupy', 'numpy', 'array_api_compat'} & set(sys.modules), sorted(sys.modules)\n"
+    )
+    assert run(code).stderr == ""
+
+
+def test_other_names_are_left_to_other_plugins():
+    assert lucid_cupy.lucid_backend_info("cupy2") is None
+    assert lucid_cupy.lucid_create_backend("cupy2") is None
+
+
+def test_a_missing_cupy_names_the_extras_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    error = reason()
+    assert "CuPy is not installed" in str(error)
+    assert 'pip install "lucid-bce[cupy-cuda12x]"' in str(error)
+    assert "cupy-cuda13x" in str(error)
+    assert error.__cause__ is None
+    assert error.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("does", "cause", "told"),
+    [
+        ("raise OSError('libcublas.so.12: no such file')", OSError, "OSError: libcublas.so.12"),
+        ("raise ImportError('CuPy is not correctly installed.')", ImportError, "not correctly installed"),
+        ("import a_module_that_cupy_needs", ModuleNotFoundError, "a_module_that_cupy_needs"),
+        ("raise SystemExit('wrong licence')", SystemExit, "SystemExit: wrong licence"),
+        ("", AttributeError, "no attribute 'cuda'"),
+    ],
+)
+def test_a_broken_cupy_is_told_from_a_missing_one(does, cause, told, tmp_path, monkeypatch):
+    package_that(does, tmp_path, monkeypatch)
+    error = reason()
+    assert "installed, but broken" in str(error)
+    assert told in str(error)
+    assert "--force-reinstall" in str(error)
+    assert isinstance(error.__cause__, cause)
+
+
+def test_an_interrupt_during_the_import_is_an_interrupt(tmp_path, monkeypatch):
+    package_that("raise KeyboardInterrupt", tmp_path, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        lucid_cupy.lucid_create_backend("cupy")
+
+
+@pytest.mark.parametrize(
+    ("cupy", "told", "mended"),
+    [
+        (fake_cupy(status=35), "there is no CUDA driver", "install NVIDIA's driver"),
+        (fake_cupy(status=35, driver=11040), "it is for CUDA 11.4 at most", "update NVIDIA's driver"),
+        (fake_cupy(status=100, driver=12090), "no GPU is visible", "CUDA_VISIBLE_DEVICES (7)"),
+        (fake_cupy(count=0, driver=12090), "no GPU is visible", "nvidia-smi -L"),
+        (fake_cupy(status=803, driver=12090), "driver fails: cudaError 803", "restart the machine"),
+    ],
+    ids=["no driver", "old driver", "no device", "hidden devices", "faulty driver"],
+)
+def test_what_keeps_cupy_from_a_gpu_is_said_with_what_mends_it(cupy, told, mended, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    error = reason()
+    assert told in str(error)
+    assert mended in str(error)
+    assert sum(each in str(error) for each in EXPECTED) == 1
+    assert error.__cause__ is None
+    assert error.__suppress_context__ or error.__context__ is None
+
+
+def test_asking_for_a_fallback_takes_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    lucid.refresh_backends()
+    assert lucid.get_backend("cupy,numpy").info.name == "numpy"
+
+
+def test_a_process_without_a_gpu_says_so():
+    pytest.importorskip("cupy", reason="needs the cupy package")
+    driver = run("import cupy; print(cupy.cuda.runtime.driverGetVersion())").stdout.strip()
+    code = "import lucid; lucid.tensor([1.0])"
+    shown = run(code, LUCID_BACKEND="cupy", CUDA_VISIBLE_DEVICES="").stderr
+    assert "BackendUnavailableError" in shown
+    assert ("there is no CUDA driver" if driver == "0" else "no GPU is visible") in shown
+    assert "CUDARuntimeError" not in shown
+
+
+def kernels():
+    """The module with the kernels; importing it needs CuPy, and no device."""
+    pytest.importorskip("cupy", reason="needs the cupy package")
+    import lucid_cupy.kernels
+
+    return lucid_cupy.kernels
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides", "merged", "contiguous"),
+    [
+        ((), (), [], True),
+        ((5, 1, 7), (28, 28, 4), [(35, 4)], True),
+        ((5, 7), (0, 0), [(35, 0)], True),
+        ((5, 7), (4, 20), [(5, 4), (7, 20)], False),
+        ((5, 7), (0, 4), [(5, 0), (7, 4)], False),
+        ((35,), (-4,), [(35, -4)], False),
+        ((5, 7), (-28, -4), [(35, -4)], False),
+        ((2, 3, 4), (96, 16, 4), [(2, 96), (12, 4)], False),
+    ],
+)
+def test_dimensions_that_lie_in_one_line_are_merged(shape, strides, merged, contiguous):
+    layout = kernels().layout_of(shape, (strides,), (4,))
+    count = layout.packed["dimensions"]
+    lines = zip(layout.packed["lengths"], layout.packed["strides"][:, 0], strict=True)
+    assert list(lines)[:count] == merged
+    assert layout.contiguous is contiguous
+
+
+def test_dimensions_are_merged_only_where_every_operand_allows_it():
+    layout_of = kernels().layout_of
+    assert layout_of((5, 7), ((28, 4), (56, 8)), (4, 8)).packed["dimensions"] == 1
+    assert layout_of((5, 7), ((28, 4), (0, 8)), (4, 8)).packed["dimensions"] == 2
+    assert layout_of((5, 7), ((28, 4), None), (4, 0)).contiguous
+
+
+def nvrtc_compiled(expressions, extra=""):
+    """Compile with the real compiler as CuPy does, for a GPU that need not be there; return its messages."""
+    module = kernels()
+    from cupy._core import core
+    from cupy_backends.cuda.libs import nvrtc
+
+    try:
+        nvrtc.getVersion()
+    except Exception as error:  # CuPy has its own way to fail here in each version
+        pytest.skip(f"needs CuPy's compiler, nvidia-cuda-nvrtc: {type(error).__name__}")
+    source = files("lucid_cupy").joinpath("bce.cuh").read_text(encoding="ascii") + extra
+    options = core.assemble_cupy_compiler_options(module.OPTIONS)
+    options += ("--device-as-default-execution-space", "-arch=compute_80", "-ftz=true")
+    program = nvrtc.createProgram(source, "bce.cu", (), ())
+    for expression in expressions:
+        nvrtc.addNameExpression(program, expression)
+    try:
+        nvrtc.compileProgram(program, options)
+        return ""
+    except nvrtc.NVRTCError:
+        log = nvrtc.getProgramLog(program)
+        if 'could not open source file "cuda_fp16.h"' in log:
+            pytest.skip("needs CUDA's headers for CuPy, nvidia-cuda-runtime")
+        return log
+    finally:
+        nvrtc.destroyProgram(program)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_the_kernels_compile_for_every_dtype(dtype):
+    expressions = [f"total<{dtype}>"]
+    for common in (
+        f"Probabilities, true, {dtype}, bool, Absent, Absent",
+        f"Logits, false, {dtype}, int64, float32, bfloat16",
+    ):
+        expressions += [f"unreduced<{common}>", f"partial_sums<{common}>", f"gradients<{common}, {dtype}>"]
+    assert nvrtc_compiled(expressions) == ""
+
+
+def test_the_structs_have_one_layout_in_python_and_on_the_gpu():
+    module = kernels()
+    sizes = {
+        "Layout": module.LAYOUT.itemsize,
+        "Spec<float>": module.packed(LossSpec(), "float16").dtype.itemsize,
+        "Spec<double>": module.packed(LossSpec(), "float32").dtype.itemsize,
+        "Sums": 16,
+    }
+    checks = "".join(f'static_assert(sizeof({name}) == {size}, "");\n' for name, size in sizes.items())
+    assert nvrtc_compiled([], checks) == ""
