@@ -10,12 +10,13 @@ NEEDED = [
     "lucid/testing/conformance.py",
     "lucid/testing/plugin.py",
     "lucid/testing/reference.py",
+    "lucid_host/kernels.py",
     "lucid_numpy/kernels.py",
     "lucid_torch/kernels.py",
     "lucid_cupy/kernels.py",
     "lucid_cupy/bce.cuh",
 ]
-ROOTS = {"lucid", "lucid_numpy", "lucid_torch", "lucid_cupy"}
+ROOTS = {"lucid", "lucid_host", "lucid_numpy", "lucid_torch", "lucid_cupy"}
 
 
 def main(path: str) -> int:

@@ -1,4 +1,4 @@
-"""PyTorch: the arithmetic on whatever device a tensor is on, block by block where that is the host."""
+"""PyTorch, as lucid sees it. CPU tensors go through `lucid_host`, others through the definition."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lucid.kernels import ArrayKernel, Formulas, Logits, Probabilities, Residuals
+from lucid.kernels import ArrayKernel, Logits, Probabilities, Residuals
 from lucid.protocol import BackendInfo, Differentiable, Gradients, Kernel, LossSpec, Needs
 from lucid.tiling import TiledKernel
+from lucid_host import BCE, BCE_WITH_LOGITS, HostKernel
 from lucid_torch import INFO
 from lucid_torch.autograd import differentiable
 
@@ -19,20 +20,13 @@ __all__ = ["TorchBackend"]
 
 @dataclass(frozen=True, slots=True)
 class TorchKernel:
-    """A loss on detached tensors of one device; a device computes whole arrays, and never waits."""
+    """A loss on detached tensors of one device.
 
-    whole: ArrayKernel
-    tiled: TiledKernel
+    CPU tensors are viewed as NumPy arrays; a device computes whole arrays, and never waits.
+    """
 
-    @classmethod
-    def of(cls, formulas: Formulas) -> "TorchKernel":
-        """Make the kernel of some formulas."""
-        whole = ArrayKernel(xp, formulas)
-        return cls(whole, TiledKernel(whole))
-
-    def on(self, tensor: torch.Tensor) -> ArrayKernel | TiledKernel:
-        """Choose by the tensor's device."""
-        return self.tiled if tensor.device.type == "cpu" else self.whole
+    host: HostKernel
+    definition: ArrayKernel
 
     @torch.no_grad()
     def forward(
@@ -46,15 +40,42 @@ class TorchKernel:
         needs_grad: bool,
     ) -> tuple[torch.Tensor, Residuals]:
         """Compute the loss; see `lucid.protocol.Kernel`."""
-        kernel = self.on(input)
-        return kernel.forward(spec, input, target, weight, pos_weight, needs_grad=needs_grad)
+        operands = (input, target, weight, pos_weight)
+        if not viewable(operands):
+            return self.on(input).forward(spec, *operands, needs_grad=needs_grad)
+        x, y = input.detach().numpy(), target.detach().numpy()
+        loss, residuals = self.host.forward(
+            spec, x, y, viewed(weight), viewed(pos_weight), needs_grad=needs_grad
+        )
+        return torch.from_numpy(loss), residuals
 
     @torch.no_grad()
     def backward(
         self, spec: LossSpec, residuals: Residuals, grad_output: torch.Tensor | None, needs: Needs
     ) -> Gradients[torch.Tensor]:
         """Compute the gradients; see `lucid.protocol.Kernel`."""
-        return self.on(residuals.operands[0]).backward(spec, residuals, grad_output, needs)
+        input = residuals.operands[0]
+        if isinstance(input, torch.Tensor):
+            return self.on(input).backward(spec, residuals, grad_output, needs)
+        gradients = self.host.backward(spec, residuals, viewed(grad_output), needs)
+        first, second, third = (None if each is None else torch.from_numpy(each) for each in gradients)
+        return first, second, third
+
+    def on(self, input: torch.Tensor) -> ArrayKernel | TiledKernel:
+        """Choose between blocks, on the host, and whole arrays, on a device."""
+        return TiledKernel(self.definition) if input.device.type == "cpu" else self.definition
+
+
+def viewable(operands: tuple[torch.Tensor | None, ...]) -> bool:
+    """Whether NumPy can view all of them: it lacks bfloat16."""
+    return all(
+        each is None or (each.device.type == "cpu" and each.dtype != torch.bfloat16) for each in operands
+    )
+
+
+def viewed(tensor: torch.Tensor | None) -> NDArray[Any] | None:
+    """View a CPU tensor as a NumPy array."""
+    return None if tensor is None else tensor.detach().numpy()
 
 
 class TorchBackend:
@@ -62,8 +83,8 @@ class TorchBackend:
 
     info: BackendInfo = INFO
     xp: Any = xp
-    bce: Kernel[torch.Tensor] = TorchKernel.of(Probabilities())
-    bce_with_logits: Kernel[torch.Tensor] = TorchKernel.of(Logits())
+    bce: Kernel[torch.Tensor] = TorchKernel(BCE, ArrayKernel(xp, Probabilities()))
+    bce_with_logits: Kernel[torch.Tensor] = TorchKernel(BCE_WITH_LOGITS, ArrayKernel(xp, Logits()))
 
     def asarray(
         self,

@@ -30,6 +30,7 @@ class _Process:
 
 _process = _Process()
 _settled: dict[tuple[str, ...], str] = {}  # of several names, the first that could run
+_owners: "dict[tuple[Any, ...], Backend[Any]]" = {}  # of a class, and what else `backend_of` depends on
 
 
 class Selection(NamedTuple):
@@ -234,6 +235,7 @@ def refresh_backends() -> None:
     with registry.lock:
         registry.forget()
         _settled.clear()
+        _owners.clear()
 
 
 def backend_of(value: object) -> "Backend[Any] | None":
@@ -243,7 +245,19 @@ def backend_of(value: object) -> "Backend[Any] | None":
     """
     if not hasattr(value, "shape"):
         return None
-    cls, choice = type(value), explicit()
+    environment = os.environ.get("LUCID_BACKEND"), os.environ.get("LUCID_DISABLE_PLUGINS")
+    key = (type(value), _context.get(), _process.backend, environment)  # all that the answer depends on
+    if key not in _owners:
+        backend = _search(type(value))
+        if backend is None:
+            return None
+        _owners[key] = backend
+    return _owners[key]
+
+
+def _search(cls: type) -> "Backend[Any] | None":
+    """Find the backend for a class: the selected one, if it lists the class, or else the class's own."""
+    choice = explicit()
     if choice is not None and (names := _listing(choice, cls)):
         return _first_available(choice, names)
     offer = registry.owner(cls)

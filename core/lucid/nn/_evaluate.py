@@ -86,8 +86,8 @@ def prepare(
 ) -> Call:
     """Bring the operands to one backend and one shape, or say what keeps them from it."""
     operands = {"input": input, "target": target, "weight": weight, "pos_weight": pos_weight}
-    kind, backend = whose(operands)
-    arrays = as_arrays(operands, backend)
+    kind, backend, own = whose(operands)
+    arrays = as_arrays(operands, backend, own)
     shape, xp = tuple(arrays["input"].shape), backend.xp
     if not xp.isdtype(arrays["input"].dtype, "real floating"):
         raise TypeError(_checks.not_floating(arrays["input"].dtype, kernel))
@@ -113,43 +113,32 @@ def unbroadcast(node: Any, array: Any, xp: Any) -> Node:
     return Node([node], lambda gradient, _: [like(xp, gradient, form)])
 
 
-def whose(operands: "Mapping[str, Any]") -> tuple[Kind, Backend[Any]]:
-    """Find the backend that the operands share, and the kind of the result."""
+def whose(operands: "Mapping[str, Any]") -> tuple[Kind, Backend[Any], dict[str, Any]]:
+    """Find the kind of the result, the backend that the operands share, and those that are its arrays."""
     found: dict[str, Backend[Any]] = {}
+    own: dict[str, Any] = {}
     kind: Kind = "python"
     for name, value in operands.items():
         if isinstance(value, Tensor):
-            found[name], kind = value._backend, "tensor"
+            found[name], own[name], kind = value._backend, value._data, "tensor"
         elif value is not None and (backend := backend_of(value)) is not None:
-            found[name] = backend
+            found[name], own[name] = backend, backend.asarray(value)
             kind = "array" if kind == "python" else kind
-    backend = common_backend(found)
-    return kind, get_backend() if backend is None else backend
+    return kind, common_backend(found) or get_backend(), own
 
 
-def as_arrays(operands: "Mapping[str, Any]", backend: Backend[Any]) -> dict[str, Any]:
-    """Unwrap tensors, and convert numbers and lists to the dtype and device of what is an array already."""
-    arrays: dict[str, Any] = {}
+def as_arrays(operands: "Mapping[str, Any]", backend: Backend[Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Convert numbers and lists to the dtype and device of what is an array already."""
+    arrays = {name: own.get(name) for name in operands}
     for name, value in operands.items():
-        if isinstance(value, Tensor):
-            arrays[name] = value._data
-        elif value is not None and backend_of(value) is backend:
-            arrays[name] = backend.asarray(value)
-        else:
-            arrays[name] = None
-    like = next((array for array in arrays.values() if array is not None), None)
-    floating = [
-        array.dtype
-        for array in arrays.values()
-        if array is not None and backend.xp.isdtype(array.dtype, "real floating")
-    ]
-    for name, value in operands.items():
-        if value is not None and arrays[name] is None:
-            host = host_array(value)
-            dtype = None
-            if name == "input" and not hasattr(value, "dtype"):  # Python numbers take the others' precision
-                dtype = floating[0] if floating else backend.xp.float64
-            arrays[name] = backend.asarray(host, dtype=dtype, like=like)
+        if value is None or arrays[name] is not None:
+            continue
+        host, dtype = host_array(value), None
+        if name == "input" and not hasattr(value, "dtype"):  # Python numbers take the others' precision
+            dtypes = (array.dtype for array in own.values())
+            floating = (each for each in dtypes if backend.xp.isdtype(each, "real floating"))
+            dtype = next(floating, backend.xp.float64)
+        arrays[name] = backend.asarray(host, dtype=dtype, like=next(iter(own.values()), None))
     return arrays
 
 

@@ -1,0 +1,212 @@
+"""The kernels that walk over the blocks of host memory; `lucid_host.blocks` is what is done with a block."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import nan
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import array_api_compat.numpy as xp
+import numpy as np
+from numpy.typing import NDArray
+
+from lucid.kernels import ArrayKernel, Logits, Probabilities, Residuals
+from lucid.protocol import Gradients, LossSpec, Needs
+from lucid.tiling import BLOCK, TiledKernel, added, blocks, total
+from lucid_host.blocks import ROWS, Factor, LogitBlock, Operands, ProbabilityBlock, Vector
+
+__all__ = ["BCE", "BCE_WITH_LOGITS", "HostKernel"]
+
+Array: TypeAlias = NDArray[Any]
+
+
+class Block(NamedTuple):
+    """A block of a problem, ready for arithmetic; `kept` is 0 where an element is ignored."""
+
+    place: tuple[Any, ...]
+    at: Operands
+    kept: Vector | None
+    special: Vector | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostKernel:
+    """A loss on NumPy arrays of any layout; it keeps `lucid.protocol.Kernel`.
+
+    Parameters
+    ----------
+    arithmetic : ProbabilityBlock or LogitBlock
+        What is done with a block.
+    definition : ArrayKernel
+        What is done with its special elements, and for the gradients of target and weight.
+    """
+
+    arithmetic: ProbabilityBlock | LogitBlock
+    definition: ArrayKernel
+
+    def forward(
+        self,
+        spec: LossSpec,
+        input: Array,
+        target: Array,
+        weight: Array | None,
+        pos_weight: Array | None,
+        *,
+        needs_grad: bool,
+    ) -> tuple[Array, Residuals]:
+        """Compute the loss; see `lucid.protocol.Kernel`."""
+        operands = (input, target, weight, pos_weight)
+        dtype = input.dtype.newbyteorder("=")
+        unreduced = np.empty(input.shape, dtype) if spec.reduction == "none" else None
+        totals, denominators = [], []
+        with np.errstate(all="ignore"):
+            scratch = Scratch(input)
+            for block in self.blocks(spec, operands, scratch):
+                losses = self.arithmetic.losses(spec, block.at, scratch.rows)
+                if block.kept is not None:
+                    np.multiply(losses, block.kept, out=losses)
+                if block.special is not None:
+                    few = self.definition.prepare(spec, *pick(operands, block))
+                    losses[block.special] = self.definition.losses(spec, few)
+                if unreduced is not None:
+                    part = unreduced[block.place]
+                    np.copyto(part, losses.reshape(part.shape), casting="same_kind")
+                    continue
+                totals.append(total(np, losses))
+                if spec.reduction != "sum":
+                    denominators.append(counted(spec, block, losses.size))
+            if unreduced is not None:
+                return unreduced, Residuals(operands, None, None)
+            loss, denominator = added(totals), None
+            if spec.reduction != "sum":
+                denominator = added(denominators)
+                loss = loss / denominator if denominator else nan
+            return np.asarray(loss).astype(dtype), Residuals(operands, denominator, loss)
+
+    def backward(
+        self, spec: LossSpec, residuals: Residuals, grad_output: Array | None, needs: Needs
+    ) -> Gradients[Array]:
+        """Compute the gradients; see `lucid.protocol.Kernel`."""
+        operands = residuals.operands
+        dtype = operands[0].dtype.newbyteorder("=")
+        by_input = by_target = by_weight = None
+        with np.errstate(all="ignore"):
+            if needs.input:
+                by_input = np.empty(operands[0].shape, dtype)
+                self.by_input(spec, residuals, grad_output, by_input)
+            if needs.target or needs.weight:
+                tiled = TiledKernel(self.definition)
+                others = needs._replace(input=False)
+                _, by_target, by_weight = tiled.backward(spec, residuals, grad_output, others)
+        return by_input, native(by_target), native(by_weight)
+
+    def by_input(
+        self, spec: LossSpec, residuals: Residuals, grad_output: Array | None, gradient: Array
+    ) -> None:
+        """Write the gradient by the input."""
+        operands, divisor = residuals.operands, residuals.denominator or 1.0
+        if residuals.denominator == 0:
+            divisor = nan
+        scratch = Scratch(operands[0])
+        upstream: Array | float = 1.0
+        if grad_output is not None:
+            upstream = grad_output if spec.reduction == "none" else float(grad_output)
+        lowest = float(np.finfo(gradient.dtype).smallest_normal) if spec.eps is None else spec.eps
+        needs = Needs(input=True, target=False, weight=False)
+        for block in self.blocks(spec, operands, scratch):
+            part = gradient[block.place]
+            factor = upstream if isinstance(upstream, float) else upstream[block.place].ravel()
+            w = block.at.w * factor / divisor
+            slopes = self.arithmetic.slopes(spec, block.at._replace(w=w), scratch.rows, lowest)
+            if block.kept is not None:
+                np.copyto(slopes, 0, where=block.kept == 0)
+            if block.special is not None:
+                few = self.definition.prepare(spec, *pick(operands, block))
+                chosen = np.broadcast_to(factor, slopes.shape)[block.special]
+                found = self.definition.gradients(spec, few, chosen, divisor, 0.0, needs)[0]
+                slopes[block.special] = found
+            np.copyto(part, slopes.reshape(part.shape), casting="same_kind")
+
+    def blocks(
+        self, spec: LossSpec, operands: tuple[Array, Array, Array | None, Array | None], scratch: "Scratch"
+    ) -> Iterator[Block]:
+        """Cut the operands into blocks, converted to the wide dtype, with the ignored elements harmless."""
+        input, target, weight, pos_weight = operands
+        s = spec.label_smoothing
+        for place in blocks(input.shape, BLOCK) if input.size else ():
+            x, t = scratch.load(0, input[place]), scratch.load(1, target[place])
+            kept = None
+            if spec.ignore_index is not None:
+                kept = (t != spec.ignore_index).astype(x.dtype)
+                x, t = np.where(kept, x, 0.5), np.where(kept, t, 0)
+            special = self.arithmetic.special(spec, x)
+            in_range = t.min() >= 0 and t.max() <= 1
+            if not in_range:
+                outside = ~((t >= 0) & (t <= 1))
+                special = outside if special is None else special | outside
+            y, rest = t, np.subtract(1, t, out=scratch.vector(2, t.size))
+            hard = in_range and not s and is_hard(t, rest, scratch.rows[0])
+            if s:
+                y = np.add(np.multiply(t, 1 - s), s / 2)
+                np.add(np.multiply(rest, 1 - s, out=rest), s / 2, out=rest)
+            w, v = scratch.factor(3, weight, place), scratch.factor(4, pos_weight, place)
+            few = None if special is None else np.flatnonzero(special)
+            yield Block(place, Operands(x, y, rest, w, v, hard), kept, few)
+
+
+class Scratch:
+    """The memory of one call: room for the operands of a block, and for what is computed from them."""
+
+    def __init__(self, input: Array) -> None:
+        dtype = np.float32 if input.dtype == np.float16 else np.float64
+        size = min(input.size, BLOCK)
+        self.operands = np.empty((5, size), dtype)
+        self.results = np.empty((ROWS, size), dtype)
+        self.rows = self.results
+
+    def vector(self, row: int, size: int) -> Vector:
+        """Give room for an operand; from then on the rows have the same size."""
+        self.rows = self.results[:, :size]
+        return self.operands[row, :size]
+
+    def load(self, row: int, values: Array) -> Vector:
+        """Give a part of an operand as a vector in the wide dtype; without a copy if it is one."""
+        if values.dtype == self.operands.dtype and values.flags.c_contiguous and values.flags.aligned:
+            self.rows = self.results[:, : values.size]
+            return values.reshape(-1)
+        vector = self.vector(row, values.size)
+        np.copyto(vector.reshape(values.shape), values, casting="unsafe")
+        return vector
+
+    def factor(self, row: int, weight: Array | None, place: tuple[Any, ...]) -> Factor:
+        """Give a part of a weight: as a number, if it is one broadcast number or there is none."""
+        if weight is None:
+            return 1.0
+        part = weight[place]
+        return self.load(row, part) if any(part.strides) else float(part.flat[0])
+
+
+def is_hard(t: Vector, rest: Vector, spare: Vector) -> bool:
+    """Whether each label, known to lie in [0, 1], is 0 or 1."""
+    return not np.multiply(t, rest, out=spare).any()
+
+
+def counted(spec: LossSpec, block: Block, size: int) -> float:
+    """Return what a block adds to a mean's divisor."""
+    w: Factor = block.at.w if spec.reduction == "weighted_mean" else 1.0
+    if block.kept is None:
+        return w * size if isinstance(w, float) else total(np, w)
+    return total(np, np.multiply(block.kept, w))
+
+
+def pick(operands: tuple[Array | None, ...], block: Block) -> Any:
+    """Pick a block's special elements from the operands."""
+    return (None if each is None else each[block.place].ravel()[block.special] for each in operands)
+
+
+def native(array: Array | None) -> Array | None:
+    """Give the result of a byte-swapped input this machine's byte order."""
+    return None if array is None else array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+BCE: Final = HostKernel(ProbabilityBlock(), ArrayKernel(xp, Probabilities()))
+BCE_WITH_LOGITS: Final = HostKernel(LogitBlock(), ArrayKernel(xp, Logits()))
