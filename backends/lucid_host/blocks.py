@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lucid.protocol import LossSpec
+from lucid_host.sums import logit_sum, probability_sum
 
 __all__ = ["ROWS", "LogitBlock", "Operands", "ProbabilityBlock"]
 
@@ -39,6 +40,8 @@ class Operands(NamedTuple):
 
 class ProbabilityBlock:
     """The loss from probabilities."""
+
+    sum = staticmethod(probability_sum)
 
     def special(self, spec: LossSpec, x: Vector) -> Mask | None:
         """Mark the elements for the definition, if any: out of [0, 1], or with an unbounded loss."""
@@ -105,6 +108,8 @@ class ProbabilityBlock:
 
 class LogitBlock:
     """The loss from logits."""
+
+    sum = staticmethod(logit_sum)
 
     def special(self, spec: LossSpec, x: Vector) -> Mask | None:
         """Mark the elements for the definition, if any: infinities and nan."""

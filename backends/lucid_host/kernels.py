@@ -17,6 +17,7 @@ from lucid_host.blocks import ROWS, Factor, LogitBlock, Operands, ProbabilityBlo
 __all__ = ["BCE", "BCE_WITH_LOGITS", "HostKernel"]
 
 Array: TypeAlias = NDArray[Any]
+Problem: TypeAlias = tuple[Array, Array, Array | None, Array | None]
 
 
 class Block(NamedTuple):
@@ -55,32 +56,53 @@ class HostKernel:
     ) -> tuple[Array, Residuals]:
         """Compute the loss; see `lucid.protocol.Kernel`."""
         operands = (input, target, weight, pos_weight)
-        dtype = input.dtype.newbyteorder("=")
-        unreduced = np.empty(input.shape, dtype) if spec.reduction == "none" else None
-        totals, denominators = [], []
         with np.errstate(all="ignore"):
-            scratch = Scratch(input)
-            for block in self.blocks(spec, operands, scratch):
-                losses = self.arithmetic.losses(spec, block.at, scratch.rows)
-                if block.kept is not None:
-                    np.multiply(losses, block.kept, out=losses)
-                if block.special is not None:
-                    few = self.definition.prepare(spec, *pick(operands, block))
-                    losses[block.special] = self.definition.losses(spec, few)
-                if unreduced is not None:
-                    part = unreduced[block.place]
-                    np.copyto(part, losses.reshape(part.shape), casting="same_kind")
-                    continue
-                totals.append(total(np, losses))
-                if spec.reduction != "sum":
-                    denominators.append(counted(spec, block, losses.size))
-            if unreduced is not None:
-                return unreduced, Residuals(operands, None, None)
-            loss, denominator = added(totals), None
-            if spec.reduction != "sum":
-                denominator = added(denominators)
-                loss = loss / denominator if denominator else nan
-            return np.asarray(loss).astype(dtype), Residuals(operands, denominator, loss)
+            if spec.reduction == "none":
+                return self.unreduced(spec, operands), Residuals(operands, None, None)
+            loss, denominator = self.reduced(spec, operands)
+            result = np.asarray(loss).astype(input.dtype.newbyteorder("="))
+            return result, Residuals(operands, denominator, loss)
+
+    def unreduced(self, spec: LossSpec, operands: Problem) -> Array:
+        """Compute the loss of each element."""
+        input, scratch = operands[0], Scratch(operands[0])
+        result = np.empty(input.shape, input.dtype.newbyteorder("="))
+        for place in places(input):
+            part, losses = result[place], self.losses(spec, operands, place, scratch)[0]
+            np.copyto(part, losses.reshape(part.shape), casting="same_kind")
+        return result
+
+    def reduced(self, spec: LossSpec, operands: Problem) -> tuple[float, float | None]:
+        """Compute the sum or mean, and what the sum was divided by."""
+        (input, target, *weights), scratch = operands, Scratch(operands[0])
+        plain = spec == LossSpec(spec.reduction) and all(each is None for each in weights)
+        may_sum = plain and input.dtype.itemsize < 8
+        totals: list[float] = []
+        denominators: list[float] = []
+        for place in places(input):
+            found = self.quick_sum(input[place], target[place], scratch) if may_sum else None
+            if found is None:
+                losses, block = self.losses(spec, operands, place, scratch)
+                found = total(np, losses), counted(spec, block, losses.size)
+            totals.append(found[0])
+            denominators.append(found[1])
+        loss, denominator = added(totals), added(denominators)
+        if spec.reduction == "sum":
+            return loss, None
+        return loss / denominator if denominator else nan, denominator
+
+    def losses(
+        self, spec: LossSpec, operands: Problem, place: tuple[Any, ...], scratch: "Scratch"
+    ) -> tuple[Vector, Block]:
+        """Compute the losses of a block, unrounded, in scratch."""
+        block = self.block(spec, operands, place, scratch)
+        losses = self.arithmetic.losses(spec, block.at, scratch.rows)
+        if block.kept is not None:
+            np.multiply(losses, block.kept, out=losses)
+        if block.special is not None:
+            few = self.definition.prepare(spec, *pick(operands, block))
+            losses[block.special] = self.definition.losses(spec, few)
+        return losses, block
 
     def backward(
         self, spec: LossSpec, residuals: Residuals, grad_output: Array | None, needs: Needs
@@ -112,7 +134,8 @@ class HostKernel:
             upstream = grad_output if spec.reduction == "none" else float(grad_output)
         lowest = float(np.finfo(gradient.dtype).smallest_normal) if spec.eps is None else spec.eps
         needs = Needs(input=True, target=False, weight=False)
-        for block in self.blocks(spec, operands, scratch):
+        for place in places(operands[0]):
+            block = self.block(spec, operands, place, scratch)
             part = gradient[block.place]
             factor = upstream if isinstance(upstream, float) else upstream[block.place].ravel()
             w = block.at.w * factor / divisor
@@ -126,31 +149,41 @@ class HostKernel:
                 slopes[block.special] = found
             np.copyto(part, slopes.reshape(part.shape), casting="same_kind")
 
-    def blocks(
-        self, spec: LossSpec, operands: tuple[Array, Array, Array | None, Array | None], scratch: "Scratch"
-    ) -> Iterator[Block]:
-        """Cut the operands into blocks, converted to the wide dtype, with the ignored elements harmless."""
+    def quick_sum(self, input: Array, target: Array, scratch: "Scratch") -> tuple[float, float] | None:
+        """Add the losses of a block, if that can be done without them, and count them."""
+        x, t = scratch.single(input), target
+        if not (t.flags.c_contiguous and t.dtype.isnative):
+            t = scratch.load(1, t)
+        loss = self.arithmetic.sum(x, t.reshape(-1), scratch.doubles)
+        return None if loss is None else (loss, float(x.size))
+
+    def block(
+        self,
+        spec: LossSpec,
+        operands: Problem,
+        place: tuple[Any, ...],
+        scratch: "Scratch",
+    ) -> Block:
+        """Cut a block out of the operands, in the wide dtype, with the ignored elements harmless."""
         input, target, weight, pos_weight = operands
-        s = spec.label_smoothing
-        for place in blocks(input.shape, BLOCK) if input.size else ():
-            x, t = scratch.load(0, input[place]), scratch.load(1, target[place])
-            kept = None
-            if spec.ignore_index is not None:
-                kept = (t != spec.ignore_index).astype(x.dtype)
-                x, t = np.where(kept, x, 0.5), np.where(kept, t, 0)
-            special = self.arithmetic.special(spec, x)
-            in_range = t.min() >= 0 and t.max() <= 1
-            if not in_range:
-                outside = ~((t >= 0) & (t <= 1))
-                special = outside if special is None else special | outside
-            y, rest = t, np.subtract(1, t, out=scratch.vector(2, t.size))
-            hard = in_range and not s and is_hard(t, rest, scratch.rows[0])
-            if s:
-                y = np.add(np.multiply(t, 1 - s), s / 2)
-                np.add(np.multiply(rest, 1 - s, out=rest), s / 2, out=rest)
-            w, v = scratch.factor(3, weight, place), scratch.factor(4, pos_weight, place)
-            few = None if special is None else np.flatnonzero(special)
-            yield Block(place, Operands(x, y, rest, w, v, hard), kept, few)
+        x, t = scratch.load(0, input[place]), scratch.load(1, target[place])
+        kept = None
+        if spec.ignore_index is not None:
+            kept = (t != spec.ignore_index).astype(x.dtype)
+            x, t = np.where(kept, x, 0.5), np.where(kept, t, 0)
+        special = self.arithmetic.special(spec, x)
+        in_range = t.min() >= 0 and t.max() <= 1
+        if not in_range:
+            outside = ~((t >= 0) & (t <= 1))
+            special = outside if special is None else special | outside
+        y, rest = t, np.subtract(1, t, out=scratch.vector(2, t.size))
+        hard = in_range and not spec.label_smoothing and is_hard(t, rest, scratch.rows[0])
+        if s := spec.label_smoothing:
+            y = np.add(np.multiply(t, 1 - s), s / 2)
+            np.add(np.multiply(rest, 1 - s, out=rest), s / 2, out=rest)
+        w, v = scratch.factor(3, weight, place), scratch.factor(4, pos_weight, place)
+        few = None if special is None else np.flatnonzero(special)
+        return Block(place, Operands(x, y, rest, w, v, hard), kept, few)
 
 
 class Scratch:
@@ -162,6 +195,13 @@ class Scratch:
         self.operands = np.empty((5, size), dtype)
         self.results = np.empty((ROWS, size), dtype)
         self.rows = self.results
+        self.doubles = self.results if dtype == np.float64 else np.empty((2, size))
+
+    def single(self, values: Array) -> Vector:
+        """Give a part of the input as a vector of float32; without a copy if it is one."""
+        if values.dtype == np.float32 and values.flags.c_contiguous and values.flags.aligned:
+            return values.reshape(-1)
+        return values.astype(np.float32).reshape(-1)
 
     def vector(self, row: int, size: int) -> Vector:
         """Give room for an operand; from then on the rows have the same size."""
@@ -185,6 +225,11 @@ class Scratch:
         return self.load(row, part) if any(part.strides) else float(part.flat[0])
 
 
+def places(input: Array) -> Iterator[tuple[Any, ...]]:
+    """Cut an array into blocks."""
+    return blocks(input.shape, BLOCK) if input.size else iter(())
+
+
 def is_hard(t: Vector, rest: Vector, spare: Vector) -> bool:
     """Whether each label, known to lie in [0, 1], is 0 or 1."""
     return not np.multiply(t, rest, out=spare).any()
@@ -198,7 +243,7 @@ def counted(spec: LossSpec, block: Block, size: int) -> float:
     return total(np, np.multiply(block.kept, w))
 
 
-def pick(operands: tuple[Array | None, ...], block: Block) -> Any:
+def pick(operands: Problem, block: Block) -> Any:
     """Pick a block's special elements from the operands."""
     return (None if each is None else each[block.place].ravel()[block.special] for each in operands)
 
