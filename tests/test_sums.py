@@ -1,4 +1,4 @@
-"""Means whose losses are never formed: products of eight probabilities, and what they must not be used for."""
+"""Means whose losses are never formed: products of eight probabilities, and where they must not be used."""
 
 import numpy as np
 import pytest

@@ -1,170 +1,11 @@
 // The two losses and their gradients on a GPU: the one source of the formulas for every dtype.
 //
-// `lucid.kernels` is the definition, and the names here are those there; see it for the mathematics. kernels.py
-// compiles a kernel from this file for each combination of dtypes that it meets, and defines THREADS, DIMENSIONS.
+// `lucid.kernels` is the definition, and the names here are those there; see it for the mathematics. kernels.py puts
+// arrays.cuh before this, and compiles a kernel for each combination of dtypes that it meets.
 //
-// * An element is computed in its `Wide` type and rounded once. For float32 that is double, as in the other backends:
-//   right to half a ULP. A GPU that is slow at double is limited by that, not by its memory; 2 ULP would be allowed.
-// * Elements are numbered in C order, whatever their layout in memory, and each thread takes the same ones from every
-//   layout; the compiler may not fuse a product and a sum (--fmad=false). So the layout does not change a bit.
-// * CuPy compiles with -ftz=true, which takes subnormal floats for 0: `widen` and `narrow` go around that.
-
-#include <cuda_fp16.h>
-
-// ---- dtypes, by the names that NumPy has for them ----------------------------------------------
-
-using int8 = signed char; using uint8 = unsigned char;
-using int16 = short; using uint16 = unsigned short;
-using int32 = int; using uint32 = unsigned int;
-using int64 = long long; using uint64 = unsigned long long;
-using float32 = float; using float64 = double;
-
-struct float16 {
-  unsigned short bits;
-  __device__ operator float() const { return __half2float(__ushort_as_half(bits)); }
-};
-
-struct bfloat16 {
-  unsigned short bits;
-  __device__ operator float() const { return __uint_as_float(unsigned(bits) << 16); }
-};
-
-struct Absent {  // an operand that was not given
-  __device__ operator float() const { return 1; }
-};
-
-// What an element is computed in. float16's subnormals are normal floats; bfloat16's are not, and would be flushed.
-template <class T> struct WideOf { using type = double; };
-template <> struct WideOf<float16> { using type = float; };
-template <class T> using Wide = typename WideOf<T>::type;
-
-template <class Real, class T> __device__ inline Real widen(T value) { return Real(value); }
-
-template <> __device__ inline double widen<double, float>(float value) {
-  unsigned bits = __float_as_uint(value), fraction = bits & 0x7fffff;
-  if (bits & 0x7f800000) return value;
-  return (bits >> 31 ? -0x1p-149 : 0x1p-149) * fraction;
-}
-
-template <> __device__ inline double widen<double, bfloat16>(bfloat16 value) {
-  return widen<double, float>(value);
-}
-
-template <class T> __device__ inline T narrow(Wide<T> value) { return value; }
-
-template <> __device__ inline float narrow<float>(double value) {
-  double magnitude = fabs(value);
-  if (!(magnitude < 0x1p-126)) return float(value);  // or it is subnormal, a multiple of 2^-149
-  unsigned sign = unsigned(__double2hiint(value)) & 0x80000000u;
-  return __uint_as_float(sign | unsigned(rint(magnitude * 0x1p149)));
-}
-
-template <> __device__ inline float16 narrow<float16>(float value) {
-  return {__half_as_ushort(__float2half_rn(value))};
-}
-
-template <> __device__ inline bfloat16 narrow<bfloat16>(double value) {
-  if (value != value) return {0x7fc0};
-  unsigned bits = __float_as_uint(narrow<float>(value));  // rounded twice, which costs 2^-17 ULP
-  return {(unsigned short)((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
-}
-
-// ---- where the elements are --------------------------------------------------------------------
-
-enum { INPUT, TARGET, WEIGHT, POS_WEIGHT, GRAD_OUTPUT, OPERANDS };
-
-// The dimensions that are left when those that lie in one line are merged; strides in bytes.
-struct Layout {
-  int64 size;
-  int64 dimensions;
-  int64 lengths[DIMENSIONS];
-  int64 strides[DIMENSIONS][OPERANDS];
-};
-
-struct Place { int64 offsets[OPERANDS]; };  // in bytes
-
-// Find an element of all operands. There is one dimension at most, and so no division, where they are contiguous.
-template <bool contiguous> __device__ inline Place locate(const Layout& layout, int64 index) {
-  Place place = {};
-  if (!contiguous) {
-    for (int d = int(layout.dimensions) - 1; d > 0; --d) {
-      int64 rest = index / layout.lengths[d], at = index - rest * layout.lengths[d];
-      for (int o = 0; o < OPERANDS; ++o) place.offsets[o] += at * layout.strides[d][o];
-      index = rest;
-    }
-  }
-  for (int o = 0; o < OPERANDS; ++o) place.offsets[o] += index * layout.strides[0][o];
-  return place;
-}
-
-// What a thread takes at a time: as many elements as 16 bytes of the input hold. They are loaded and stored as one,
-// or as several times 16 bytes where a dtype is wider than the input's.
-template <class X> constexpr int WIDTH = 16 / sizeof(X);
-
-template <class T, int width> struct alignas(sizeof(T) * width < 16 ? sizeof(T) * width : 16) Chunk {
-  T values[width];
-};
-
-template <bool contiguous, class X, class T, class W, class V, class G> struct Operands {
-  const X* input;
-  const T* target;
-  const W* weight;
-  const V* pos_weight;
-  const G* grad_output;
-
-  static constexpr int width = WIDTH<X>;
-  template <class U> using Some = Chunk<U, width>;
-
-  struct Batch { Some<X> x; Some<T> t; Some<W> w; Some<V> v; Some<G> g; };
-
-  // Load `count` elements from the one of number `first`; the others of the batch are anything.
-  __device__ Batch load(const Layout& layout, int64 first, int count) const {
-    if (contiguous && count == width) {
-      const int64* strides = layout.strides[0];
-      return {together(input, strides[INPUT], first), together(target, strides[TARGET], first),
-              together(weight, strides[WEIGHT], first), together(pos_weight, strides[POS_WEIGHT], first),
-              together(grad_output, strides[GRAD_OUTPUT], first)};
-    }
-    Batch batch;
-#pragma unroll
-    for (int k = 0; k < width; ++k) {
-      if (k >= count) break;
-      Place place = locate<contiguous>(layout, first + k);
-      batch.x.values[k] = one(input, place.offsets[INPUT]);
-      batch.t.values[k] = one(target, place.offsets[TARGET]);
-      batch.w.values[k] = one(weight, place.offsets[WEIGHT]);
-      batch.v.values[k] = one(pos_weight, place.offsets[POS_WEIGHT]);
-      batch.g.values[k] = one(grad_output, place.offsets[GRAD_OUTPUT]);
-    }
-    return batch;
-  }
-
-  static __device__ Absent one(const Absent*, int64) { return {}; }
-
-  template <class U> static __device__ U one(const U* data, int64 offset) {
-    return *reinterpret_cast<const U*>(reinterpret_cast<const char*>(data) + offset);
-  }
-
-  template <class U> static __device__ Some<U> together(const U* data, int64 stride, int64 first) {
-    if (stride != 0) return *reinterpret_cast<const Some<U>*>(data + first);
-    Some<U> same;  // one element for all
-#pragma unroll
-    for (int k = 0; k < width; ++k) same.values[k] = one(data, 0);
-    return same;
-  }
-};
-
-template <class X, int width>
-__device__ inline void store(X* data, const Chunk<X, width>& chunk, int64 first, int count) {
-  if (count == width) {
-    *reinterpret_cast<Chunk<X, width>*>(data + first) = chunk;
-    return;
-  }
-#pragma unroll
-  for (int k = 0; k < width; ++k) {
-    if (k < count) data[first + k] = chunk.values[k];
-  }
-}
+// An element is computed in its `Wide` type and rounded once. For float32 that is double, as in the other backends:
+// right to half a ULP. A GPU that is slow at double is limited by that, not by its memory; 2 ULP would be allowed. The
+// compiler may not fuse a product and a sum (--fmad=false): every kernel gives an element the same bits.
 
 // ---- the mathematics ---------------------------------------------------------------------------
 
@@ -289,43 +130,43 @@ __device__ inline Sums block_sum(Sums mine) {
   return sum;
 }
 
-// Call `use(first, count)` for the batches of this thread.
-template <int width, class Use> __device__ inline void each_batch(int64 size, Use use) {
-  int64 step = int64(gridDim.x) * THREADS * width;
-  for (int64 first = (int64(blockIdx.x) * THREADS + threadIdx.x) * width; first < size; first += step) {
-    int64 left = size - first;
-    use(first, left < width ? int(left) : width);
-  }
-}
+// With `sloped`, these two write the gradient of the input as well, in the same pass over the data. Its bits are those
+// that `gradients` gives, so it is for a divisor that is known beforehand: the number of elements, or 1.
 
-template <class Formulas, bool contiguous, class X, class T, class W, class V>
+template <class Formulas, bool contiguous, class X, class T, class W, class V, bool sloped>
 __global__ void __launch_bounds__(THREADS)
 unreduced(const X* input, const T* target, const W* weight, const V* pos_weight, const Layout layout,
-          const Spec<Wide<X>> spec, X* loss) {
+          const Spec<Wide<X>> spec, X* loss, X* by_input) {
   constexpr int width = WIDTH<X>;
   Operands<contiguous, X, T, W, V, Absent> operands = {input, target, weight, pos_weight, nullptr};
   each_batch<width>(layout.size, [&](int64 first, int count) {
     auto batch = operands.load(layout, first, count);
-    Chunk<X, width> losses;
+    Chunk<X, width> losses, slopes;
 #pragma unroll
     for (int k = 0; k < width; ++k) {
       if (k >= count) break;
-      losses.values[k] = narrow<X>(loss_of<Formulas>(spec, prepare<Formulas>(spec, batch, k)));
+      auto at = prepare<Formulas>(spec, batch, k);
+      losses.values[k] = narrow<X>(loss_of<Formulas>(spec, at));
+      if (sloped) slopes.values[k] = narrow<X>(finish(at, Formulas::slope(spec, at)));
     }
     store(loss, losses, first, count);
+    if (sloped) store(by_input, slopes, first, count);
   });
 }
 
-template <class Formulas, bool contiguous, class X, class T, class W, class V>
+template <class Formulas, bool contiguous, class X, class T, class W, class V, bool sloped>
 __global__ void __launch_bounds__(THREADS)
 partial_sums(const X* input, const T* target, const W* weight, const V* pos_weight, const Layout layout,
-             const Spec<Wide<X>> spec, Sums* partials) {
+             const Spec<Wide<X>> spec, Sums* partials, X* by_input) {
   constexpr int width = WIDTH<X>;
+  using Real = Wide<X>;
   Operands<contiguous, X, T, W, V, Absent> operands = {input, target, weight, pos_weight, nullptr};
+  Real divisor = spec.divisor == SUM ? Real(1) : Real(double(layout.size));
   Sums sums = {0, 0};
   int64 kept = 0;
   each_batch<width>(layout.size, [&](int64 first, int count) {
     auto batch = operands.load(layout, first, count);
+    Chunk<X, width> slopes;
 #pragma unroll
     for (int k = 0; k < width; ++k) {
       if (k >= count) break;
@@ -333,7 +174,12 @@ partial_sums(const X* input, const T* target, const W* weight, const V* pos_weig
       sums.loss += loss_of<Formulas>(spec, at);
       kept += at.kept;
       if (spec.divisor == WEIGHTED_MEAN && at.kept) sums.divisor += at.w;
+      if (sloped) {
+        at.w /= divisor;
+        slopes.values[k] = narrow<X>(finish(at, Formulas::slope(spec, at)));
+      }
     }
+    if (sloped) store(by_input, slopes, first, count);
   });
   if (spec.divisor == MEAN) sums.divisor = double(kept);
   sums = block_sum(sums);

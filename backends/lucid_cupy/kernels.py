@@ -1,13 +1,14 @@
-"""CuPy: a launch for the unreduced loss, two for a reduction, one for the gradients; see bce.cuh.
+"""CuPy: a launch for the unreduced loss, two for a reduction, one more for the gradients; see bce.cuh.
+
+`CupyKernel.value_and_grad` needs no launch more than the loss alone wherever the divisor is known beforehand.
 
 Nothing is copied to the host and nothing waits for the device: even what a mean was divided by stays there.
 """
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
-from math import nan, prod
+from math import nan
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import array_api_compat.cupy as xp
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from lucid.kernels import forward_only
 from lucid.protocol import BackendInfo, Differentiable, Gradients, Kernel, LossSpec, Needs
 from lucid_cupy import INFO
+from lucid_cupy.devices import description, shared_device, using
+from lucid_cupy.layouts import DIMENSIONS, layout_of
 
 __all__ = ["CupyBackend"]
 
@@ -28,9 +31,6 @@ THREADS: Final = 256
 BLOCKS: Final = 4096
 """At most: several waves on any GPU, and few enough for one block to add their sums."""
 
-DIMENSIONS: Final = 32
-"""What CuPy's arrays have at most."""
-
 SMALLEST_NORMAL: Final = {
     "float16": 2.0**-14,
     "bfloat16": 2.0**-126,
@@ -40,22 +40,7 @@ SMALLEST_NORMAL: Final = {
 INTEGERS: Final = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 DIVISORS: Final = {"none": 0, "sum": 0, "mean": 1, "weighted_mean": 2}
 OPTIONS: Final = ("--std=c++17", "--fmad=false", f"-DTHREADS={THREADS}", f"-DDIMENSIONS={DIMENSIONS}")
-
-LAYOUT: Final = np.dtype(
-    [
-        ("size", "i8"),
-        ("dimensions", "i8"),
-        ("lengths", "i8", (DIMENSIONS,)),
-        ("strides", "i8", (DIMENSIONS, 5)),
-    ]
-)
-
-
-class Layout(NamedTuple):
-    """Where the elements of all operands are, packed for a kernel, and whether each operand is one line."""
-
-    packed: NDArray[np.void]
-    contiguous: bool
+SOURCES: Final = ("arrays.cuh", "bce.cuh")
 
 
 class Residuals(NamedTuple):
@@ -89,21 +74,44 @@ class CupyKernel:
     ) -> tuple[Array, Residuals]:
         """Compute the loss; see `lucid.protocol.Kernel`."""
         operands = (input, target, weight, pos_weight)
-        with device_of(*operands) as device:
+        loss, sums, _ = self.evaluate(spec, operands, sloped=False)
+        return loss, Residuals(operands, sums)
+
+    def value_and_grad(
+        self, spec: LossSpec, input: Array, target: Array, weight: Array | None, pos_weight: Array | None
+    ) -> tuple[Array, Array]:
+        """Compute the loss and its gradient by the input: what forward and backward give, to the bit.
+
+        Each operand is read once, unless the divisor is known only after that.
+        """
+        operands = (input, target, weight, pos_weight)
+        loss, sums, gradient = self.evaluate(spec, operands, sloped=divisor_is_known(spec, weight))
+        if gradient is None:
+            needs = Needs(input=True, target=False, weight=False)
+            gradient = self.backward(spec, Residuals(operands, sums), None, needs)[0]
+        return loss, gradient
+
+    def evaluate(
+        self, spec: LossSpec, operands: Operands, *, sloped: bool
+    ) -> tuple[Array, Array | None, Array | None]:
+        """Return the loss, what backward needs of a reduction, and, if asked, the gradient of the input."""
+        input = operands[0]
+        with shared_device(*operands) as device:
+            by_input = cupy.empty(input.shape, input.dtype) if sloped else None
             if spec.reduction == "none":
                 loss = cupy.empty(input.shape, input.dtype)
-                self.launch("unreduced", device, spec, operands, loss)
-                return loss, Residuals(operands, None)
+                self.launch("unreduced", device, spec, operands, (loss, by_input), (sloped,))
+                return loss, None, by_input
             loss = cupy.empty((), input.dtype)
             if not input.size:  # 0 or nan, whose bits may all be ones
                 loss.data.memset_async(0 if spec.reduction == "sum" else 0xFF, loss.nbytes)
-                return loss, Residuals(operands, None)
+                return loss, None, by_input
             blocks = blocks_for(input)
             partials, sums = cupy.empty((blocks, 2), np.float64), cupy.empty(2, np.float64)
-            self.launch("partial_sums", device, spec, operands, partials)
+            self.launch("partial_sums", device, spec, operands, (partials, by_input), (sloped,))
             total = compiled(f"total<{input.dtype.name}>", device.id)
             total((1,), (THREADS,), (partials, np.int32(blocks), divisor_of(spec), loss, sums))
-            return loss, Residuals(operands, sums)
+            return loss, sums, by_input
 
     def backward(
         self, spec: LossSpec, residuals: Residuals, grad_output: Array | None, needs: Needs
@@ -111,11 +119,11 @@ class CupyKernel:
         """Compute the gradients; see `lucid.protocol.Kernel`."""
         operands, sums = residuals
         input = operands[0]
-        with device_of(*operands, grad_output) as device:
+        with shared_device(*operands, grad_output) as device:
             first, second, third = (cupy.empty(input.shape, input.dtype) if need else None for need in needs)
             if any(needs):
                 extended = (*operands, grad_output)
-                self.launch("gradients", device, spec, extended, sums, first, second, third)
+                self.launch("gradients", device, spec, extended, (sums, first, second, third))
         return first, second, third
 
     def launch(
@@ -124,7 +132,8 @@ class CupyKernel:
         device: Any,
         spec: LossSpec,
         operands: tuple[Array, ...],
-        *others: Array | None,
+        others: tuple[Array | None, ...],
+        flags: tuple[bool, ...] = (),
     ) -> None:
         """Launch a kernel over the elements, if there are any."""
         input = operands[0]
@@ -135,54 +144,26 @@ class CupyKernel:
         layout, contiguous = layout_of(input.shape, strides, sizes)
         contiguous = contiguous and all(each is None or each.data.ptr % 16 == 0 for each in operands)
         types = ("Absent" if each is None else each.dtype.name for each in operands)
-        kernel = compiled(
-            f"{name}<{self.formulas}, {str(contiguous).lower()}, {', '.join(types)}>", device.id
-        )
+        arguments = ", ".join((self.formulas, literal(contiguous), *types, *map(literal, flags)))
+        kernel = compiled(f"{name}<{arguments}>", device.id)
         kernel((blocks_for(input),), (THREADS,), (*operands, layout, packed(spec, input.dtype.name), *others))
 
 
-def device_of(first: Array, *others: Array | None) -> Any:
-    """Return the device that the operands share, a context manager that makes it the current one."""
-    for each in others:
-        if each is not None and each.device != first.device:
-            raise ValueError(
-                f"input is on {first.device} and another operand on {each.device}; nothing is copied between "
-                f"devices silently"
-            )
-    return first.device
+def literal(value: bool) -> str:
+    """Spell it as C++ does."""
+    return str(value).lower()
+
+
+def divisor_is_known(spec: LossSpec, weight: Array | None) -> bool:
+    """Say whether what the sum is divided by follows from the number of elements."""
+    counted = spec.ignore_index is not None or (spec.reduction == "weighted_mean" and weight is not None)
+    return spec.reduction in {"none", "sum"} or not counted
 
 
 def blocks_for(input: Array) -> int:
     """Choose the grid by the number of elements alone, so that a sum is the same on every GPU."""
     size, elements = int(input.size), 16 // int(input.dtype.itemsize) * THREADS
     return min(-(-size // elements), BLOCKS)
-
-
-@lru_cache(maxsize=1024)
-def layout_of(
-    shape: tuple[int, ...], strides: tuple[tuple[int, ...] | None, ...], sizes: tuple[int, ...]
-) -> Layout:
-    """Merge the dimensions that can be walked as one in every operand."""
-    still = (0,) * len(shape)  # what is absent or has no dimensions is the same for all
-    each = [step or still for step in strides]
-    each += [still] * (5 - len(each))
-    merged: list[tuple[int, tuple[int, ...]]] = []
-    for length, steps in zip(shape, zip(*each, strict=True), strict=True):
-        if length == 1:
-            continue
-        if merged and merged[-1][1] == tuple(step * length for step in steps):
-            merged[-1] = (merged[-1][0] * length, steps)
-        else:
-            merged.append((length, steps))
-    layout = np.zeros((), LAYOUT)
-    layout["size"] = prod(shape)
-    layout["dimensions"] = len(merged)
-    for n, (length, steps) in enumerate(merged):
-        layout["lengths"][n], layout["strides"][n] = length, steps
-    lines = len(merged) < 2 and all(
-        step in {0, size} for _, steps in merged for step, size in zip(steps, sizes, strict=False)
-    )
-    return Layout(layout, lines)
 
 
 def divisor_of(spec: LossSpec) -> np.int32:
@@ -204,10 +185,17 @@ def packed(spec: LossSpec, dtype: str) -> NDArray[np.void]:
 
 
 @cache
+def source() -> str:
+    """Read the kernels, as one text: CuPy's cache would not notice that an included file has changed."""
+    folder = files("lucid_cupy")
+    parts = (f'#line 1 "{name}"\n{folder.joinpath(name).read_text(encoding="ascii")}' for name in SOURCES)
+    return "".join(parts)
+
+
+@cache
 def compiled(expression: str, device: int) -> Any:
     """Compile one kernel for the current device; CuPy keeps it on disk for the next process."""
-    source = files("lucid_cupy").joinpath("bce.cuh").read_text(encoding="ascii")
-    module = cupy.RawModule(code=source, options=OPTIONS, name_expressions=(expression,))
+    module = cupy.RawModule(code=source(), options=OPTIONS, name_expressions=(expression,))
     return module.get_function(expression)
 
 
@@ -218,6 +206,11 @@ class CupyBackend:
     xp: Any = xp
     bce: Kernel[Array] = CupyKernel("Probabilities")
     bce_with_logits: Kernel[Array] = CupyKernel("Logits")
+
+    @property
+    def description(self) -> str:
+        """The GPUs, and the versions of what is between them and the kernels."""
+        return description()
 
     def asarray(
         self,
@@ -237,14 +230,15 @@ class CupyBackend:
             raise TypeError(f"CuPy computes on no array of dtype {data.dtype}; expected real numbers")
         wanted = data.dtype.newbyteorder("=") if dtype is None else dtype
         if isinstance(data, cupy.ndarray):
-            with data.device:
+            with using(data.device):
                 return data.astype(wanted, copy=bool(copy))
-        with nullcontext() if like is None else like.device:
+        with using(cupy.cuda.Device() if like is None else like.device):
             return cupy.array(data.astype(wanted, copy=False))
 
     def to_numpy(self, array: Array) -> NDArray[Any]:
         """Copy it to the host, bfloat16 as float32."""
-        host: NDArray[Any] = cupy.asnumpy(array)
+        with using(array.device):
+            host: NDArray[Any] = cupy.asnumpy(array)
         return host.astype(np.float32) if host.dtype.name == "bfloat16" else host
 
     def host_values(self, array: Array) -> bool:
