@@ -7,8 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lucid.errors import BackendProtocolError, BackendUnavailableError
 from lucid.protocol import API_VERSION, Backend, BackendInfo
@@ -39,8 +38,7 @@ def flag(variable: str) -> bool:
     raise ValueError(f"{variable}={value!r} is not a Boolean; use one of 0, 1, true, false, yes, no")
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """An entry point: somebody's word that they have a backend of this name."""
 
     name: str
@@ -70,13 +68,13 @@ class Offer:
         return self.distribution != OURS and flag("LUCID_DISABLE_PLUGINS")
 
 
-@dataclass(slots=True)
 class Loaded:
     """A plugin that was imported and described itself; the backend follows when it is asked for."""
 
-    hook: Any
-    info: BackendInfo
-    backend: Backend[Any] | None = None
+    def __init__(self, hook: Any, info: BackendInfo) -> None:
+        self.hook = hook
+        self.info = info
+        self.backend: Backend[Any] | None = None
 
 
 @contextmanager

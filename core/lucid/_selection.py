@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lucid._registry import registry
@@ -21,7 +20,6 @@ __all__ = ["BackendEntry", "backends", "get_backend", "refresh_backends", "set_b
 _context: ContextVar[str | None] = ContextVar("lucid_backend", default=None)
 
 
-@dataclass(slots=True)
 class _Process:
     """The process-wide choice. One attribute, replaced whole: safe without a lock."""
 

@@ -15,7 +15,6 @@ The front end has checked and broadcast everything before a kernel sees it; the 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
@@ -42,8 +41,7 @@ Reduction: TypeAlias = Literal["none", "sum", "mean", "weighted_mean"]
 A = TypeVar("A")  # the backend's array type
 
 
-@dataclass(frozen=True, slots=True)
-class BackendInfo:
+class BackendInfo(NamedTuple):
     """What can be said of a backend without importing its array library.
 
     Parameters
@@ -64,8 +62,7 @@ class BackendInfo:
     requires: str
 
 
-@dataclass(frozen=True, slots=True)
-class LossSpec:
+class LossSpec(NamedTuple):
     """What is computed: the part of a loss's configuration that kernels need, already validated.
 
     Parameters
