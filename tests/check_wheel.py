@@ -14,6 +14,7 @@ NEEDED = [
     "lucid_numpy/kernels.py",
     "lucid_torch/kernels.py",
     "lucid_cupy/kernels.py",
+    "lucid_cupy/arrays.cuh",
     "lucid_cupy/bce.cuh",
 ]
 ROOTS = {"lucid", "lucid_host", "lucid_numpy", "lucid_torch", "lucid_cupy"}

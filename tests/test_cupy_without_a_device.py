@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from importlib.resources import files
+from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,6 @@ import pytest
 import lucid
 import lucid_cupy
 from lucid.errors import BackendUnavailableError
-from lucid.protocol import LossSpec
 
 EXPECTED = ("not installed", "broken", "no CUDA driver", "too old", "no GPU", "driver fails")
 
@@ -154,12 +154,90 @@ def test_a_process_without_a_gpu_says_so():
     assert "CUDARuntimeError" not in shown
 
 
-def kernels():
-    """The module with the kernels; importing it needs CuPy, and no device."""
+def module(name):
+    """A module of the backend that needs CuPy to be imported, and no device."""
     pytest.importorskip("cupy", reason="needs the cupy package")
-    import lucid_cupy.kernels
+    return import_module(f"lucid_cupy.{name}")
 
-    return lucid_cupy.kernels
+
+class Device:
+    """A device that can be made the current one, and no more."""
+
+    id = 3
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+
+def test_the_error_of_a_device_that_is_full_busy_or_lost_names_it_and_its_cause(monkeypatch):
+    devices = module("devices")
+    monkeypatch.setattr(devices, "name_of", "CUDA device {} (a model)".format)
+    cuda = devices.cupy.cuda
+    monkeypatch.setattr(
+        cuda.driver, "CUDADriverError", FakeCUDAError
+    )  # the real one asks the driver for its text
+    runtime_error = cuda.runtime.CUDARuntimeError
+    for cause, kind, told in (
+        (
+            cuda.memory.OutOfMemoryError(4096, 1024, 0),
+            MemoryError,
+            "is out of memory: Out of memory allocating",
+        ),
+        (runtime_error(2), MemoryError, "is out of memory: cudaErrorMemoryAllocation"),
+        (runtime_error(46), RuntimeError, "is busy or unavailable: cudaErrorDevicesUnavailable"),
+        (runtime_error(700), RuntimeError, "failed: cudaErrorIllegalAddress"),
+        (FakeCUDAError(719), RuntimeError, "failed: cudaError 719"),
+    ):
+        with pytest.raises(kind, match=r"^CUDA device 3 \(a model\) ") as caught, devices.using(Device()):
+            raise cause
+        assert told in str(caught.value)
+        assert "your arrays" in str(caught.value)
+        assert "nvidia-smi" in str(caught.value)
+        assert caught.value.__cause__ is cause
+
+
+def test_a_device_that_does_not_answer_is_named_by_its_number(monkeypatch):
+    devices = module("devices")
+
+    def fail(device):
+        raise devices.cupy.cuda.runtime.CUDARuntimeError(999)
+
+    monkeypatch.setattr(devices.cupy.cuda.runtime, "getDeviceProperties", fail)
+    assert devices.name_of(3) == "CUDA device 3"
+
+
+def test_errors_that_are_not_a_devices_stay_as_they_are():
+    devices = module("devices")
+    with pytest.raises(ValueError, match="mine"), devices.using(Device()):
+        raise ValueError("mine")
+
+
+def test_operands_on_two_devices_are_an_error_that_names_both():
+    shared_device = module("devices").shared_device
+    one, other = (SimpleNamespace(device=f"device {number}") for number in "12")
+    with (
+        pytest.raises(ValueError, match="device 1 and another operand on device 2"),
+        shared_device(one, other),
+    ):
+        pass
+
+
+def test_the_bandwidth_example_says_why_it_can_not_measure():
+    pytest.importorskip("cupy", reason="needs the cupy package")
+    example = Path(__file__).parent.parent / "docs" / "examples" / "gpu_bandwidth.py"
+    shown = subprocess.run(
+        [sys.executable, "-W", "error", example],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 1
+    assert "there is no CUDA driver" in shown.stderr or "no GPU is visible" in shown.stderr
+    assert "Traceback" not in shown.stderr
 
 
 @pytest.mark.parametrize(
@@ -176,7 +254,7 @@ def kernels():
     ],
 )
 def test_dimensions_that_lie_in_one_line_are_merged(shape, strides, merged, contiguous):
-    layout = kernels().layout_of(shape, (strides,), (4,))
+    layout = module("layouts").layout_of(shape, (strides,), (4,))
     count = layout.packed["dimensions"]
     lines = zip(layout.packed["lengths"], layout.packed["strides"][:, 0], strict=True)
     assert list(lines)[:count] == merged
@@ -184,58 +262,7 @@ def test_dimensions_that_lie_in_one_line_are_merged(shape, strides, merged, cont
 
 
 def test_dimensions_are_merged_only_where_every_operand_allows_it():
-    layout_of = kernels().layout_of
+    layout_of = module("layouts").layout_of
     assert layout_of((5, 7), ((28, 4), (56, 8)), (4, 8)).packed["dimensions"] == 1
     assert layout_of((5, 7), ((28, 4), (0, 8)), (4, 8)).packed["dimensions"] == 2
     assert layout_of((5, 7), ((28, 4), None), (4, 0)).contiguous
-
-
-def nvrtc_compiled(expressions, extra=""):
-    """Compile with the real compiler as CuPy does, for a GPU that need not be there; return its messages."""
-    module = kernels()
-    from cupy._core import core
-    from cupy_backends.cuda.libs import nvrtc
-
-    try:
-        nvrtc.getVersion()
-    except Exception as error:  # CuPy has its own way to fail here in each version
-        pytest.skip(f"needs CuPy's compiler, nvidia-cuda-nvrtc: {type(error).__name__}")
-    source = files("lucid_cupy").joinpath("bce.cuh").read_text(encoding="ascii") + extra
-    options = core.assemble_cupy_compiler_options(module.OPTIONS)
-    options += ("--device-as-default-execution-space", "-arch=compute_80", "-ftz=true")
-    program = nvrtc.createProgram(source, "bce.cu", (), ())
-    for expression in expressions:
-        nvrtc.addNameExpression(program, expression)
-    try:
-        nvrtc.compileProgram(program, options)
-        return ""
-    except nvrtc.NVRTCError:
-        log = nvrtc.getProgramLog(program)
-        if 'could not open source file "cuda_fp16.h"' in log:
-            pytest.skip("needs CUDA's headers for CuPy, nvidia-cuda-runtime")
-        return log
-    finally:
-        nvrtc.destroyProgram(program)
-
-
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
-def test_the_kernels_compile_for_every_dtype(dtype):
-    expressions = [f"total<{dtype}>"]
-    for common in (
-        f"Probabilities, true, {dtype}, bool, Absent, Absent",
-        f"Logits, false, {dtype}, int64, float32, bfloat16",
-    ):
-        expressions += [f"unreduced<{common}>", f"partial_sums<{common}>", f"gradients<{common}, {dtype}>"]
-    assert nvrtc_compiled(expressions) == ""
-
-
-def test_the_structs_have_one_layout_in_python_and_on_the_gpu():
-    module = kernels()
-    sizes = {
-        "Layout": module.LAYOUT.itemsize,
-        "Spec<float>": module.packed(LossSpec(), "float16").dtype.itemsize,
-        "Spec<double>": module.packed(LossSpec(), "float32").dtype.itemsize,
-        "Sums": 16,
-    }
-    checks = "".join(f'static_assert(sizeof({name}) == {size}, "");\n' for name, size in sizes.items())
-    assert nvrtc_compiled([], checks) == ""

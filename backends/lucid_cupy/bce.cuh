@@ -110,18 +110,39 @@ template <class Formulas, class Real> __device__ inline Real loss_of(const Spec<
 
 enum { SUM, MEAN, WEIGHTED_MEAN };
 
-// A loss, and what it was or is to be divided by.
+// A sum, and what its roundings have lost so far (Knuth's TwoSum): float64 wants more than its own digits.
+struct Sum {
+  double value, error;
+
+  __device__ void operator+=(double term) {
+    double sum = value + term, part = sum - value;
+    error += (value - (sum - part)) + (term - part);
+    value = sum;
+  }
+
+  __device__ void operator+=(Sum other) { *this += other.value, error += other.error; }
+
+  __device__ double rounded() const { return isfinite(value) ? value + error : value; }
+};
+
 struct Sums {
-  double loss, divisor;
+  Sum loss, divisor;
 
   __device__ void operator+=(Sums other) { loss += other.loss, divisor += other.divisor; }
 };
+
+// A loss, unrounded, and what it was divided by.
+struct Reduced { double loss, divisor; };
+
+__device__ inline Sum lower(Sum mine, int distance) {
+  return {__shfl_down_sync(~0u, mine.value, distance), __shfl_down_sync(~0u, mine.error, distance)};
+}
 
 // Add over the block, in an order that is always the same; every thread is given the sum.
 __device__ inline Sums block_sum(Sums mine) {
   __shared__ Sums warps[THREADS / 32];
   for (int distance = 16; distance; distance /= 2) {
-    mine += {__shfl_down_sync(~0u, mine.loss, distance), __shfl_down_sync(~0u, mine.divisor, distance)};
+    mine += {lower(mine.loss, distance), lower(mine.divisor, distance)};
   }
   if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = mine;
   __syncthreads();
@@ -130,11 +151,15 @@ __device__ inline Sums block_sum(Sums mine) {
   return sum;
 }
 
+// Where elements are found one by one, addresses take so many registers that the compiler, aiming at several blocks on
+// a multiprocessor, would spill some. One block is enough to ask for, and 0 is the compiler's own choice.
+#define BLOCKS(contiguous) (contiguous ? 0 : 1)
+
 // With `sloped`, these two write the gradient of the input as well, in the same pass over the data. Its bits are those
 // that `gradients` gives, so it is for a divisor that is known beforehand: the number of elements, or 1.
 
 template <class Formulas, bool contiguous, class X, class T, class W, class V, bool sloped>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, BLOCKS(contiguous))
 unreduced(const X* input, const T* target, const W* weight, const V* pos_weight, const Layout layout,
           const Spec<Wide<X>> spec, X* loss, X* by_input) {
   constexpr int width = WIDTH<X>;
@@ -144,7 +169,6 @@ unreduced(const X* input, const T* target, const W* weight, const V* pos_weight,
     Chunk<X, width> losses, slopes;
 #pragma unroll
     for (int k = 0; k < width; ++k) {
-      if (k >= count) break;
       auto at = prepare<Formulas>(spec, batch, k);
       losses.values[k] = narrow<X>(loss_of<Formulas>(spec, at));
       if (sloped) slopes.values[k] = narrow<X>(finish(at, Formulas::slope(spec, at)));
@@ -155,25 +179,26 @@ unreduced(const X* input, const T* target, const W* weight, const V* pos_weight,
 }
 
 template <class Formulas, bool contiguous, class X, class T, class W, class V, bool sloped>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, BLOCKS(contiguous))
 partial_sums(const X* input, const T* target, const W* weight, const V* pos_weight, const Layout layout,
              const Spec<Wide<X>> spec, Sums* partials, X* by_input) {
   constexpr int width = WIDTH<X>;
   using Real = Wide<X>;
   Operands<contiguous, X, T, W, V, Absent> operands = {input, target, weight, pos_weight, nullptr};
   Real divisor = spec.divisor == SUM ? Real(1) : Real(double(layout.size));
-  Sums sums = {0, 0};
+  Sums sums = {};
   int64 kept = 0;
   each_batch<width>(layout.size, [&](int64 first, int count) {
     auto batch = operands.load(layout, first, count);
     Chunk<X, width> slopes;
 #pragma unroll
     for (int k = 0; k < width; ++k) {
-      if (k >= count) break;
       auto at = prepare<Formulas>(spec, batch, k);
-      sums.loss += loss_of<Formulas>(spec, at);
-      kept += at.kept;
-      if (spec.divisor == WEIGHTED_MEAN && at.kept) sums.divisor += at.w;
+      Real each = loss_of<Formulas>(spec, at);
+      bool counts = k < count && at.kept;
+      if (counts) sums.loss += each;
+      if (counts && spec.divisor == WEIGHTED_MEAN) sums.divisor += at.w;
+      kept += counts;
       if (sloped) {
         at.w /= divisor;
         slopes.values[k] = narrow<X>(finish(at, Formulas::slope(spec, at)));
@@ -181,46 +206,46 @@ partial_sums(const X* input, const T* target, const W* weight, const V* pos_weig
     }
     if (sloped) store(by_input, slopes, first, count);
   });
-  if (spec.divisor == MEAN) sums.divisor = double(kept);
+  if (spec.divisor == MEAN) sums.divisor = {double(kept), 0};
   sums = block_sum(sums);
   if (threadIdx.x == 0) partials[blockIdx.x] = sums;
 }
 
-// One block adds the partial sums: the loss, rounded; and what backward needs of it, unrounded, in `sums`.
+// One block adds the partial sums: the loss, rounded; and what backward needs of it, in `reduced`.
 template <class X>
 __global__ void __launch_bounds__(THREADS)
-total(const Sums* partials, int count, int divisor, X* loss, Sums* sums) {
-  Sums sum = {0, 0};
-  for (int n = threadIdx.x; n < count; n += THREADS) sum += partials[n];
-  sum = block_sum(sum);
+total(const Sums* partials, int count, int divisor, X* loss, Reduced* reduced) {
+  Sums sums = {};
+  for (int n = threadIdx.x; n < count; n += THREADS) sums += partials[n];
+  sums = block_sum(sums);
   if (threadIdx.x != 0) return;
-  if (divisor == SUM) sum.divisor = 1;
-  if (sum.divisor == 0) sum.divisor = nan("");  // nothing to average
-  sum.loss /= sum.divisor;
-  *sums = sum;
-  *loss = narrow<X>(Wide<X>(sum.loss));
+  Reduced mean = {sums.loss.rounded(), divisor == SUM ? 1 : sums.divisor.rounded()};
+  if (mean.divisor == 0) mean.divisor = nan("");  // nothing to average
+  mean.loss /= mean.divisor;
+  *reduced = mean;
+  *loss = narrow<X>(Wide<X>(mean.loss));
 }
 
-// `sums` is null for an unreduced loss, whose grad_output has its shape; a gradient is null where it is not needed.
+// `reduced` is null for an unreduced loss, whose grad_output has its shape; a gradient is null where it is not needed.
 template <class Formulas, bool contiguous, class X, class T, class W, class V, class G>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, BLOCKS(contiguous))
 gradients(const X* input, const T* target, const W* weight, const V* pos_weight, const G* grad_output,
-          const Layout layout, const Spec<Wide<X>> spec, const Sums* sums, X* by_input, X* by_target, X* by_weight) {
+          const Layout layout, const Spec<Wide<X>> spec, const Reduced* reduced, X* by_input, X* by_target,
+          X* by_weight) {
   constexpr int width = WIDTH<X>;
   using Real = Wide<X>;
   Operands<contiguous, X, T, W, V, G> operands = {input, target, weight, pos_weight, grad_output};
-  Real divisor = sums ? Real(sums->divisor) : 1;
-  Real mean = spec.divisor == WEIGHTED_MEAN ? Real(sums->loss) : 0;
+  Real divisor = reduced ? Real(reduced->divisor) : 1;
+  Real mean = spec.divisor == WEIGHTED_MEAN ? Real(reduced->loss) : 0;
   each_batch<width>(layout.size, [&](int64 first, int count) {
     auto batch = operands.load(layout, first, count);
     Chunk<X, width> inputs, targets, weights;
 #pragma unroll
     for (int k = 0; k < width; ++k) {
-      if (k >= count) break;
       auto at = prepare<Formulas>(spec, batch, k);
       Real scale = widen<Real>(batch.g.values[k]);
       at.w *= scale;
-      if (sums) at.w /= divisor, scale /= divisor;
+      if (reduced) at.w /= divisor, scale /= divisor;
       if (by_input) inputs.values[k] = narrow<X>(finish(at, Formulas::slope(spec, at)));
       if (by_target) {
         Real w = at.w * spec.share;

@@ -47,7 +47,7 @@ class Residuals(NamedTuple):
     """What backward wants back: the operands, and for a reduction its loss and divisor, on the device."""
 
     operands: Operands
-    sums: Array | None
+    reduced: Array | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class CupyKernel:
     ) -> tuple[Array, Residuals]:
         """Compute the loss; see `lucid.protocol.Kernel`."""
         operands = (input, target, weight, pos_weight)
-        loss, sums, _ = self.evaluate(spec, operands, sloped=False)
-        return loss, Residuals(operands, sums)
+        loss, reduced, _ = self.evaluate(spec, operands, sloped=False)
+        return loss, Residuals(operands, reduced)
 
     def value_and_grad(
         self, spec: LossSpec, input: Array, target: Array, weight: Array | None, pos_weight: Array | None
@@ -85,10 +85,10 @@ class CupyKernel:
         Each operand is read once, unless the divisor is known only after that.
         """
         operands = (input, target, weight, pos_weight)
-        loss, sums, gradient = self.evaluate(spec, operands, sloped=divisor_is_known(spec, weight))
+        loss, reduced, gradient = self.evaluate(spec, operands, sloped=divisor_is_known(spec, weight))
         if gradient is None:
             needs = Needs(input=True, target=False, weight=False)
-            gradient = self.backward(spec, Residuals(operands, sums), None, needs)[0]
+            gradient = self.backward(spec, Residuals(operands, reduced), None, needs)[0]
         return loss, gradient
 
     def evaluate(
@@ -107,23 +107,23 @@ class CupyKernel:
                 loss.data.memset_async(0 if spec.reduction == "sum" else 0xFF, loss.nbytes)
                 return loss, None, by_input
             blocks = blocks_for(input)
-            partials, sums = cupy.empty((blocks, 2), np.float64), cupy.empty(2, np.float64)
+            partials, reduced = cupy.empty((blocks, 4), np.float64), cupy.empty(2, np.float64)
             self.launch("partial_sums", device, spec, operands, (partials, by_input), (sloped,))
             total = compiled(f"total<{input.dtype.name}>", device.id)
-            total((1,), (THREADS,), (partials, np.int32(blocks), divisor_of(spec), loss, sums))
-            return loss, sums, by_input
+            total((1,), (THREADS,), (partials, np.int32(blocks), divisor_of(spec), loss, reduced))
+            return loss, reduced, by_input
 
     def backward(
         self, spec: LossSpec, residuals: Residuals, grad_output: Array | None, needs: Needs
     ) -> Gradients[Array]:
         """Compute the gradients; see `lucid.protocol.Kernel`."""
-        operands, sums = residuals
+        operands, reduced = residuals
         input = operands[0]
         with shared_device(*operands, grad_output) as device:
             first, second, third = (cupy.empty(input.shape, input.dtype) if need else None for need in needs)
             if any(needs):
                 extended = (*operands, grad_output)
-                self.launch("gradients", device, spec, extended, (sums, first, second, third))
+                self.launch("gradients", device, spec, extended, (reduced, first, second, third))
         return first, second, third
 
     def launch(
