@@ -151,15 +151,13 @@ __device__ inline Sums block_sum(Sums mine) {
   return sum;
 }
 
-// Where elements are found one by one, addresses take so many registers that the compiler, aiming at several blocks on
-// a multiprocessor, would spill some. One block is enough to ask for, and 0 is the compiler's own choice.
-#define BLOCKS(contiguous) (contiguous ? 0 : 1)
+// The 1 in __launch_bounds__ asks for one block on a multiprocessor. By itself the compiler aims at several, and spills.
 
 // With `sloped`, these two write the gradient of the input as well, in the same pass over the data. Its bits are those
 // that `gradients` gives, so it is for a divisor that is known beforehand: the number of elements, or 1.
 
 template <class Formulas, bool contiguous, class X, class T, class W, class V, bool sloped>
-__global__ void __launch_bounds__(THREADS, BLOCKS(contiguous))
+__global__ void __launch_bounds__(THREADS, 1)
 unreduced(const X* input, const T* target, const W* weight, const V* pos_weight, const Layout layout,
           const Spec<Wide<X>> spec, X* loss, X* by_input) {
   constexpr int width = WIDTH<X>;
@@ -179,7 +177,7 @@ unreduced(const X* input, const T* target, const W* weight, const V* pos_weight,
 }
 
 template <class Formulas, bool contiguous, class X, class T, class W, class V, bool sloped>
-__global__ void __launch_bounds__(THREADS, BLOCKS(contiguous))
+__global__ void __launch_bounds__(THREADS, 1)
 partial_sums(const X* input, const T* target, const W* weight, const V* pos_weight, const Layout layout,
              const Spec<Wide<X>> spec, Sums* partials, X* by_input) {
   constexpr int width = WIDTH<X>;
@@ -228,7 +226,7 @@ total(const Sums* partials, int count, int divisor, X* loss, Reduced* reduced) {
 
 // `reduced` is null for an unreduced loss, whose grad_output has its shape; a gradient is null where it is not needed.
 template <class Formulas, bool contiguous, class X, class T, class W, class V, class G>
-__global__ void __launch_bounds__(THREADS, BLOCKS(contiguous))
+__global__ void __launch_bounds__(THREADS, 1)
 gradients(const X* input, const T* target, const W* weight, const V* pos_weight, const G* grad_output,
           const Layout layout, const Spec<Wide<X>> spec, const Reduced* reduced, X* by_input, X* by_target,
           X* by_weight) {
