@@ -115,7 +115,12 @@ Differentiable: TypeAlias = Callable[[LossSpec, A, A, A | None, A | None], A]
 
 
 class Kernel(Protocol[A]):
-    """A loss as a pair of methods."""
+    """A loss as a pair of methods.
+
+    It may have a third one, for those who can read the operands once instead of twice,
+    ``value_and_grad(spec, input, target, weight, pos_weight) -> (loss, by_input)``. It gives the bits of
+    `forward`, and of `backward` for a `grad_output` of None.
+    """
 
     def forward(
         self, spec: LossSpec, input: A, target: A, weight: A | None, pos_weight: A | None, *, needs_grad: bool

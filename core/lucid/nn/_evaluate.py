@@ -75,9 +75,14 @@ def value_and_grad(
 ) -> tuple[Any, Any]:
     """Compute a loss and the gradient of its sum with respect to the input, without any autograd."""
     call = prepare(kernel, spec, input, target, weight, pos_weight)
-    loss, residuals = call.kernel.forward(spec, *call.arrays, needs_grad=True)
+    in_one_pass = getattr(call.kernel, "value_and_grad", None)
+    if in_one_pass is None:
+        loss, residuals = call.kernel.forward(spec, *call.arrays, needs_grad=True)
+        needs = Needs(input=True, target=False, weight=False)
+        gradient = call.kernel.backward(spec, residuals, None, needs)[0]
+    else:
+        loss, gradient = in_one_pass(spec, *call.arrays)
     check_values(call, kernel, spec, loss, validate)
-    gradient = call.kernel.backward(spec, residuals, None, Needs(input=True, target=False, weight=False))[0]
     return given_back(call, loss), given_back(call, gradient)
 
 
