@@ -279,3 +279,15 @@ def test_tails_of_the_logits_keep_their_digits() -> None:
 def test_clipping_counts_from_both_ends_even_where_the_dtype_can_not_hold_it() -> None:
     loss = nn.BCELoss(eps=1e-12, reduction="none")(np.array([0, 1], np.float32), [1, 0])
     assert loss == pytest.approx([-np.log(1e-12)] * 2)
+
+
+@losses
+@pytest.mark.parametrize("reduction", ["sum", "mean", "weighted_mean"])
+def test_an_ignored_element_counts_for_nothing_even_with_a_weight_of_nan(
+    criterion: type[nn.BCELoss], reduction: str
+) -> None:
+    made = criterion(np.array([1.0, np.nan, 2.0]), reduction, ignore_index=-1)
+    loss, gradient = made.value_and_grad(P, np.array([0, -1, 1]))
+    kept = criterion(np.array([1.0, 2.0]), reduction)
+    assert loss == pytest.approx(kept(P[[0, 2]], np.array([0, 1])))
+    assert gradient[1] == 0

@@ -98,7 +98,7 @@ class HostKernel:
         block = self.block(spec, operands, place, scratch)
         losses = self.arithmetic.losses(spec, block.at, scratch.rows)
         if block.kept is not None:
-            np.multiply(losses, block.kept, out=losses)
+            np.copyto(losses, 0, where=block.kept == 0)
         if block.special is not None:
             few = self.definition.prepare(spec, *pick(operands, block))
             losses[block.special] = self.definition.losses(spec, few)
@@ -240,7 +240,7 @@ def counted(spec: LossSpec, block: Block, size: int) -> float:
     w: Factor = block.at.w if spec.reduction == "weighted_mean" else 1.0
     if block.kept is None:
         return w * size if isinstance(w, float) else total(np, w)
-    return total(np, np.multiply(block.kept, w))
+    return total(np, np.where(block.kept, w, 0.0))
 
 
 def pick(operands: Problem, block: Block) -> Any:
