@@ -1,34 +1,38 @@
 """The arithmetic on a block: contiguous vectors in the wide dtype, every operation in place.
 
 The definition is `lucid.kernels`. Here it is rearranged for few passes and few logarithms, always in such a
-way that an element's bits depend on the element alone, never on its neighbours. The few elements that the
-rearranged formulas are not good for (out of range, nan, infinite) are computed by the definition.
+way that an element's bits depend on the element alone, never on its neighbours: what a block can do without
+is only ever what would not change a bit. The few elements that the rearranged formulas are not good for (out
+of range, nan, infinite) are computed by the definition.
 
 1 - x is rounded; what it loses, r = x - (1 - (1 - x)), is known exactly, and to second order in r the
-logarithm of 1 - x is that of the rounded one minus r/rounded. So log1p, of which NumPy has no fast one, is
-not needed.
+logarithm of 1 - x is that of the rounded one minus r/rounded. So log1p, which is slower, is not needed.
 """
 
+from math import exp
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lucid.protocol import LossSpec
-from lucid_host.sums import logit_sum, probability_sum
+from lucid_host.sums import is_negative, is_one, logit_groups, minus_magnitude, probability_groups
+from lucid_host.walk import Factor, Vector
 
 __all__ = ["ROWS", "LogitBlock", "Operands", "ProbabilityBlock"]
 
-Vector: TypeAlias = NDArray[Any]
 Mask: TypeAlias = NDArray[np.bool_]
-Factor: TypeAlias = "Vector | float"
 
 ROWS = 6
 """The vectors of scratch that a block needs."""
 
 
 class Operands(NamedTuple):
-    """A block of a problem; `y` and `rest` are the smoothed target and 1 minus it."""
+    """A block of a problem; `y` and `rest` are the smoothed target and 1 minus it, `y` only if needed.
+
+    All inputs lie between `low` and `high`. `hard` says that all labels are 0 or 1, `soft` that none is,
+    `exact` that 1 - x is exact for each input.
+    """
 
     x: Vector
     y: Vector
@@ -36,63 +40,72 @@ class Operands(NamedTuple):
     w: Factor
     v: Factor
     hard: bool
+    soft: bool
+    low: float
+    high: float
+    exact: bool
 
 
 class ProbabilityBlock:
     """The loss from probabilities."""
 
-    sum = staticmethod(probability_sum)
+    knows_hard = True  # whether hard labels are a simpler case
+    groups = staticmethod(probability_groups)
 
-    def special(self, spec: LossSpec, x: Vector) -> Mask | None:
+    def dtype(self, input: Vector, plain: bool) -> type[np.floating[Any]]:
+        """In which each element is computed: in a wider one than its own, if there is one."""
+        return np.float32 if input.dtype.itemsize == 2 else np.float64
+
+    def special(self, spec: LossSpec, x: Vector, low: float, high: float) -> Mask | None:
         """Mark the elements for the definition, if any: out of [0, 1], or with an unbounded loss."""
         open_ended = spec.eps == 0
-        low, high = x.min(), x.max()
         if (low > 0 and high < 1) or (low >= 0 and high <= 1 and not open_ended):
             return None
         return ~((x > 0) & (x < 1)) if open_ended else ~((x >= 0) & (x <= 1))
 
     def losses(self, spec: LossSpec, at: Operands, s: Vector) -> Vector:
         """Compute the unreduced losses, into scratch."""
-        lowest = smallest(at.x.dtype)
+        unbounded = at.low >= 1.01 * exp(-spec.largest_term) and at.high < 1 and spec.eps is None
         if at.hard:
             a = np.subtract(at.x, at.rest, out=s[0])  # x for the label 1, -(1 - x) for 0
-            r = lost(at.x, a, at.rest, s[1])
-            np.maximum(np.abs(a, out=a), lowest, out=a)
-            negative_log(a, r, spec.largest_term)
-            if isinstance(at.v, float) and at.v == 1:
-                return times(a, at.w)
-            factor = np.add(np.multiply(at.y, at.v, out=r), at.rest, out=r)
-            return times(a, times(factor, at.w))
-        positive = np.maximum(at.x, lowest, out=s[0])
-        np.negative(np.log(positive, out=positive), out=positive)
-        np.minimum(positive, spec.largest_term, out=positive)
+            r = None if at.exact else lost(at.x, a, at.rest, s[1])
+            loss = negative_log(spec, np.abs(a, out=a), r, unbounded)
+            if is_one(at.v):
+                return times(loss, at.w)
+            return times(loss, times(chosen(at, s[1]), at.w))
+        positive = negative_log(spec, at.x, None, unbounded, s[0])
         a = np.subtract(at.x, 1, out=s[1])
-        r = lost(at.x, a, 1, s[2])
-        np.maximum(np.negative(a, out=a), lowest, out=a)
-        negative_log(a, r, spec.largest_term)
-        return weighted_sum(at, positive, a, s[2])
+        r = None if at.exact else lost(at.x, a, 1, s[2])
+        negative = negative_log(spec, np.negative(a, out=a), r, unbounded)
+        return weighted_sum(at, positive, negative, s[2])
 
     def slopes(self, spec: LossSpec, at: Operands, s: Vector, lowest: float) -> Vector:
         """Compute the derivatives by the input, into scratch; `lowest` bounds the divisors."""
+        inside = at.low >= lowest and 1 - at.high >= lowest and not spec.eps
         if at.hard:
             a = np.subtract(at.x, at.rest, out=s[0])
+            if inside and is_one(at.v):
+                slope: Vector = np.divide(np.negative(at.w), a, out=a)
+                return slope
             np.maximum(np.abs(a, out=a), lowest, out=a)
-            sign = np.subtract(at.rest, at.y, out=s[1])
+            sign = np.subtract(np.add(at.rest, at.rest, out=s[1]), 1, out=s[1])
             slope = np.divide(sign, a, out=sign)
             if spec.eps:
-                np.copyto(slope, 0, where=a < spec.eps)
-            if isinstance(at.v, float) and at.v == 1:
+                np.multiply(slope, a >= spec.eps, out=slope)
+            if is_one(at.v):
                 return times(slope, at.w)
-            factor = np.add(np.multiply(at.y, at.v, out=a), at.rest, out=a)
-            return times(slope, times(factor, at.w))
+            return times(slope, times(chosen(at, a), at.w))
         q = np.subtract(1, at.x, out=s[0])
+        if at.soft and inside and is_one(at.v) and not spec.label_smoothing:
+            slope = np.divide(np.subtract(at.x, at.y, out=s[1]), at.x, out=s[1])
+            return times(np.divide(slope, q, out=slope), at.w)
         p_low, q_low = np.maximum(at.x, lowest, out=s[1]), np.maximum(q, lowest, out=s[2])
         down, up = np.divide(at.y, p_low, out=s[3]), np.divide(at.rest, q_low, out=s[4])
         if spec.eps:
-            np.copyto(down, 0, where=at.x < spec.eps)
-            np.copyto(up, 0, where=q < spec.eps)
+            np.multiply(down, at.x >= spec.eps, out=down)
+            np.multiply(up, q >= spec.eps, out=up)
         soft = None
-        if isinstance(at.v, float) and at.v == 1 and not spec.label_smoothing:
+        if is_one(at.v) and not spec.label_smoothing:
             soft = (down != 0) & (up != 0)
         slope = weighted_difference(at, up, down, s[5])
         if soft is None:
@@ -102,45 +115,60 @@ class ProbabilityBlock:
         over = np.subtract(p_low, at.y, out=s[3])
         np.subtract(over, np.multiply(added, at.y, out=added), out=over)
         np.divide(np.divide(over, p_low, out=over), q_low, out=over)
-        np.copyto(slope, times(over, at.w), where=soft)
-        return slope
+        merged: Vector = np.where(soft, times(over, at.w), slope)
+        return merged
 
 
 class LogitBlock:
     """The loss from logits."""
 
-    sum = staticmethod(logit_sum)
+    knows_hard = False
+    groups = staticmethod(logit_groups)
 
-    def special(self, spec: LossSpec, x: Vector) -> Mask | None:
+    def dtype(self, input: Vector, plain: bool) -> type[np.floating[Any]]:
+        """In which each element is computed: without weights, float32 is good enough for itself."""
+        return (
+            np.float64
+            if input.dtype.itemsize == 8 or (input.dtype.itemsize == 4 and not plain)
+            else np.float32
+        )
+
+    def special(self, spec: LossSpec, x: Vector, low: float, high: float) -> Mask | None:
         """Mark the elements for the definition, if any: infinities and nan."""
-        return None if x.min() > -np.inf and x.max() < np.inf else ~np.isfinite(x)
+        return None if low > -np.inf and high < np.inf else ~np.isfinite(x)
 
     def losses(self, spec: LossSpec, at: Operands, s: Vector) -> Vector:
         """Compute the unreduced losses, into scratch."""
-        d = np.abs(at.x, out=s[0])
-        np.exp(np.negative(d, out=d), out=d)
-        u = np.add(d, 1, out=s[1])
-        r = np.subtract(np.subtract(u, 1, out=s[2]), d, out=s[2])  # what 1 + d has rounded up
-        np.subtract(np.log(u, out=d), np.divide(r, u, out=r), out=d)  # log1p(d)
-        positive = np.add(np.maximum(np.negative(at.x, out=u), 0, out=u), d, out=u)
-        negative = np.add(np.maximum(at.x, 0, out=r), d, out=d)
-        return weighted_sum(at, positive, negative, r)
+        d = decay(at.x, s)
+        np.log1p(d, out=d)
+        above = np.maximum(at.x, 0, out=s[1])
+        below = np.subtract(above, at.x, out=s[2])
+        if is_one(at.v) and is_one(at.w) and not spec.label_smoothing:
+            np.add(np.multiply(above, at.rest, out=above), np.multiply(below, at.y, out=below), out=above)
+            sums: Vector = np.add(above, d, out=d)
+            return sums
+        return weighted_sum(at, np.add(below, d, out=below), np.add(above, d, out=above), d)
 
     def slopes(self, spec: LossSpec, at: Operands, s: Vector, lowest: float) -> Vector:
-        """Compute the derivatives by the input, into scratch."""
-        d = np.abs(at.x, out=s[0])
-        np.exp(np.negative(d, out=d), out=d)
-        u = np.add(d, 1, out=s[1])
-        small, large = np.divide(d, u, out=d), np.divide(1, u, out=u)
-        negative = at.x < 0
-        up, down = s[2], s[3]
-        np.copyto(up, large)
-        np.copyto(up, small, where=negative)
-        np.copyto(down, small)
-        np.copyto(down, large, where=negative)
-        np.multiply(at.rest, up, out=up)
-        np.multiply(at.y, down, out=down)
-        return weighted_difference(at, up, down, s[4])
+        """Compute the derivatives by the input, into scratch.
+
+        With d = exp(-|z|), sigmoid(z) is 1/(1 + d) or d/(1 + d), whichever side z is on.
+        """
+        d = decay(at.x, s)
+        below = is_negative(at.x, s[1])
+        down = np.maximum(d, below, out=s[2])
+        up = np.maximum(d, np.subtract(1, below, out=below), out=below)
+        u = np.add(d, 1, out=d)
+        np.divide(np.multiply(up, at.rest, out=up), u, out=up)
+        np.divide(np.multiply(down, at.y, out=down), u, out=down)
+        return weighted_difference(at, up, down, s[3])
+
+
+def decay(z: Vector, s: Vector) -> Vector:
+    """Compute exp(-|z|), into scratch."""
+    d = minus_magnitude(z, s[0])
+    np.exp(d, out=d, dtype=np.float64, casting="same_kind")  # in float32 it is 2.4 ULP off
+    return d
 
 
 def smallest(dtype: np.dtype[Any]) -> float:
@@ -153,18 +181,29 @@ def lost(x: Vector, difference: Vector, subtrahend: Factor, out: Vector) -> Vect
     return np.subtract(x, np.add(difference, subtrahend, out=out), out=out)
 
 
-def negative_log(a: Vector, r: Vector, largest: float) -> None:
-    """Replace a by -log(a - r), at most `largest`."""
-    np.divide(r, a, out=r)
-    np.subtract(r, np.log(a, out=a), out=a)
-    np.minimum(a, largest, out=a)
+def negative_log(
+    spec: LossSpec, a: Vector, r: Vector | None, unbounded: bool, out: Vector | None = None
+) -> Vector:
+    """Compute -log(a - r), into a or elsewhere; bounded, unless each element is known to be."""
+    out = a if out is None else out
+    if not unbounded:
+        a = np.maximum(a, smallest(a.dtype), out=out)
+    if r is not None:
+        np.divide(r, a, out=r)
+    np.log(a, out=out)
+    np.negative(out, out=out) if r is None else np.subtract(r, out, out=out)
+    return out if unbounded else np.minimum(out, spec.largest_term, out=out)
+
+
+def chosen(at: Operands, out: Vector) -> Vector:
+    """Give v for the label 1, and 1 for the label 0."""
+    y = np.subtract(1, at.rest, out=out)
+    return np.add(np.multiply(y, at.v, out=out), at.rest, out=out)
 
 
 def times(values: Vector, factor: Factor) -> Vector:
     """Multiply in place, unless by 1."""
-    if isinstance(factor, float) and factor == 1:
-        return values
-    return np.multiply(values, factor, out=values)
+    return values if is_one(factor) else np.multiply(values, factor, out=values)
 
 
 def weighted_sum(at: Operands, positive: Vector, negative: Vector, spare: Vector) -> Vector:

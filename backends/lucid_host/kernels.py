@@ -1,32 +1,39 @@
 """The kernels that walk over the blocks of host memory; `lucid_host.blocks` is what is done with a block."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from math import nan
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import array_api_compat.numpy as xp
 import numpy as np
-from numpy.typing import NDArray
 
 from lucid.kernels import ArrayKernel, Logits, Probabilities, Residuals
 from lucid.protocol import Gradients, LossSpec, Needs
-from lucid.tiling import BLOCK, TiledKernel, added, blocks, total
-from lucid_host.blocks import ROWS, Factor, LogitBlock, Operands, ProbabilityBlock, Vector
+from lucid.tiling import BLOCK, TiledKernel, added
+from lucid_host.blocks import ROWS, LogitBlock, Operands, ProbabilityBlock
+from lucid_host.quick import may_be_quick, quick_sum
+from lucid_host.walk import Array, Place, Problem, Scratch, Vector, cut, each_block, places, total
 
 __all__ = ["BCE", "BCE_WITH_LOGITS", "HostKernel"]
 
-Array: TypeAlias = NDArray[Any]
-Problem: TypeAlias = tuple[Array, Array, Array | None, Array | None]
+BY_INPUT: Final = Needs(input=True, target=False, weight=False)
 
 
 class Block(NamedTuple):
     """A block of a problem, ready for arithmetic; `kept` is 0 where an element is ignored."""
 
-    place: tuple[Any, ...]
     at: Operands
     kept: Vector | None
     special: Vector | None
+
+
+class Slope(NamedTuple):
+    """What the derivatives are multiplied by, and where they go."""
+
+    upstream: Array | float
+    divisor: float
+    gradient: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,197 +67,216 @@ class HostKernel:
             if spec.reduction == "none":
                 return self.unreduced(spec, operands), Residuals(operands, None, None)
             loss, denominator = self.reduced(spec, operands)
-            result = np.asarray(loss).astype(input.dtype.newbyteorder("="))
-            return result, Residuals(operands, denominator, loss)
+            return np.asarray(loss).astype(native(input)), Residuals(operands, denominator, loss)
 
-    def unreduced(self, spec: LossSpec, operands: Problem) -> Array:
-        """Compute the loss of each element."""
-        input, scratch = operands[0], Scratch(operands[0])
-        result = np.empty(input.shape, input.dtype.newbyteorder("="))
-        for place in places(input):
-            part, losses = result[place], self.losses(spec, operands, place, scratch)[0]
-            np.copyto(part, losses.reshape(part.shape), casting="same_kind")
+    def value_and_grad(
+        self, spec: LossSpec, input: Array, target: Array, weight: Array | None, pos_weight: Array | None
+    ) -> tuple[Array, Array]:
+        """Compute the loss and its gradient by the input in one pass over the operands, if possible."""
+        operands = (input, target, weight, pos_weight)
+        slope = Slope(1.0, 1.0, np.empty(input.shape, native(input)))
+        with np.errstate(all="ignore"):
+            if spec.reduction == "none":
+                return self.unreduced(spec, operands, slope), slope.gradient
+            if spec.reduction == "sum" or (spec.reduction == "mean" and spec.ignore_index is None):
+                divisor = 1.0 if spec.reduction == "sum" else float(input.size)
+                loss, _ = self.reduced(spec, operands, slope._replace(divisor=divisor))
+            else:  # the divisor is known at the end
+                loss, denominator = self.reduced(spec, operands)
+                self.by_input(spec, operands, slope._replace(divisor=denominator or nan), Scratch())
+            return np.asarray(loss).astype(native(input)), slope.gradient
+
+    def unreduced(self, spec: LossSpec, operands: Problem, slope: Slope | None = None) -> Array:
+        """Compute the loss of each element, and write its derivative if that is wanted."""
+        result = np.empty(operands[0].shape, native(operands[0]))
+
+        def compute(place: Place, scratch: Scratch) -> None:
+            parts = cut(operands, place)
+            block = self.block(spec, parts, scratch, self.dtype(spec, parts))
+            store(self.losses(spec, parts, block, scratch), result[place])
+            if slope is not None:
+                self.write_slopes(spec, parts, block, cut_slope(slope, place), scratch)
+
+        each_block(compute, result, BLOCK)
         return result
 
-    def reduced(self, spec: LossSpec, operands: Problem) -> tuple[float, float | None]:
-        """Compute the sum or mean, and what the sum was divided by."""
-        (input, target, *weights), scratch = operands, Scratch(operands[0])
-        plain = spec == LossSpec(spec.reduction) and all(each is None for each in weights)
-        may_sum = plain and input.dtype.itemsize < 8
-        totals: list[float] = []
-        denominators: list[float] = []
-        for place in places(input):
-            found = self.quick_sum(input[place], target[place], scratch) if may_sum else None
-            if found is None:
-                losses, block = self.losses(spec, operands, place, scratch)
-                found = total(np, losses), counted(spec, block, losses.size)
-            totals.append(found[0])
-            denominators.append(found[1])
-        loss, denominator = added(totals), added(denominators)
+    def reduced(
+        self, spec: LossSpec, operands: Problem, slope: Slope | None = None
+    ) -> tuple[float, float | None]:
+        """Compute the loss and its denominator, unrounded, and write the derivatives if they are wanted."""
+        input = operands[0]
+
+        def visit(place: Place, scratch: Scratch) -> None:
+            if slope is not None:
+                self.by_input(spec, cut(operands, place), cut_slope(slope, place), scratch)
+
+        if may_be_quick(spec, input):
+            loss = quick_sum(self.arithmetic.groups, partial(self.wide, spec), visit, spec, operands)
+            if loss is not None:
+                return (loss, None) if spec.reduction == "sum" else (loss / input.size, float(input.size))
+            slope = None  # they have been written
+
+        def add(place: Place, scratch: Scratch) -> tuple[float, float]:
+            parts = cut(operands, place)
+            block = self.block(spec, parts, scratch, wide_dtype(input))
+            count, sum_ = counted(spec, block), total(self.losses(spec, parts, block, scratch))
+            visit(place, scratch)
+            return sum_, count
+
+        pieces = each_block(add, input, BLOCK)
+        loss, denominator = (added(list(each)) for each in zip((0.0, 0.0), *pieces, strict=True))
         if spec.reduction == "sum":
             return loss, None
         return loss / denominator if denominator else nan, denominator
 
-    def losses(
-        self, spec: LossSpec, operands: Problem, place: tuple[Any, ...], scratch: "Scratch"
-    ) -> tuple[Vector, Block]:
+    def wide(self, spec: LossSpec, parts: Problem) -> Vector:
+        """Compute the loss of each element, unrounded."""
+        scratch, input = Scratch(), parts[0]
+        result = np.empty(input.shape, wide_dtype(input))
+        for place in places(input, BLOCK):
+            some = cut(parts, place)
+            block = self.block(spec, some, scratch, wide_dtype(input))
+            store(self.losses(spec, some, block, scratch), result[place])
+        return result.reshape(-1)
+
+    def losses(self, spec: LossSpec, parts: Problem, block: Block, scratch: Scratch) -> Vector:
         """Compute the losses of a block, unrounded, in scratch."""
-        block = self.block(spec, operands, place, scratch)
-        losses = self.arithmetic.losses(spec, block.at, scratch.rows)
+        at = block.at
+        losses = self.arithmetic.losses(spec, at, scratch.rows("results", ROWS, at.x.size, at.x.dtype))
         if block.kept is not None:
             np.copyto(losses, 0, where=block.kept == 0)
         if block.special is not None:
-            few = self.definition.prepare(spec, *pick(operands, block))
+            few = self.definition.prepare(spec, *pick(parts, block.special))
             losses[block.special] = self.definition.losses(spec, few)
-        return losses, block
+        return losses
 
     def backward(
         self, spec: LossSpec, residuals: Residuals, grad_output: Array | None, needs: Needs
     ) -> Gradients[Array]:
         """Compute the gradients; see `lucid.protocol.Kernel`."""
-        operands = residuals.operands
-        dtype = operands[0].dtype.newbyteorder("=")
+        input = residuals.operands[0]
         by_input = by_target = by_weight = None
         with np.errstate(all="ignore"):
             if needs.input:
-                by_input = np.empty(operands[0].shape, dtype)
-                self.by_input(spec, residuals, grad_output, by_input)
+                upstream: Array | float = 1.0
+                if grad_output is not None:
+                    upstream = grad_output if spec.reduction == "none" else float(grad_output)
+                divisor = nan if residuals.denominator == 0 else residuals.denominator or 1.0
+                by_input = np.empty(input.shape, native(input))
+                slope = Slope(upstream, divisor, by_input)
+
+                def compute(place: Place, scratch: Scratch) -> None:
+                    parts = cut(residuals.operands, place)
+                    self.by_input(spec, parts, cut_slope(slope, place), scratch)
+
+                each_block(compute, input, BLOCK)
             if needs.target or needs.weight:
                 tiled = TiledKernel(self.definition)
                 others = needs._replace(input=False)
-                _, by_target, by_weight = tiled.backward(spec, residuals, grad_output, others)
-        return by_input, native(by_target), native(by_weight)
+                found = tiled.backward(spec, residuals, grad_output, others)
+                by_target, by_weight = (
+                    None if each is None else each.astype(native(input), copy=False) for each in found[1:]
+                )
+        return by_input, by_target, by_weight
 
-    def by_input(
-        self, spec: LossSpec, residuals: Residuals, grad_output: Array | None, gradient: Array
+    def by_input(self, spec: LossSpec, operands: Problem, slope: Slope, scratch: Scratch) -> None:
+        """Write the derivatives by the input."""
+        for place in places(operands[0], BLOCK):
+            parts = cut(operands, place)
+            block = self.block(spec, parts, scratch, self.dtype(spec, parts))
+            self.write_slopes(spec, parts, block, cut_slope(slope, place), scratch)
+
+    def write_slopes(
+        self, spec: LossSpec, parts: Problem, block: Block, slope: Slope, scratch: Scratch
     ) -> None:
-        """Write the gradient by the input."""
-        operands, divisor = residuals.operands, residuals.denominator or 1.0
-        if residuals.denominator == 0:
-            divisor = nan
-        scratch = Scratch(operands[0])
-        upstream: Array | float = 1.0
-        if grad_output is not None:
-            upstream = grad_output if spec.reduction == "none" else float(grad_output)
+        """Write the derivatives of a block."""
+        at, (upstream, divisor, gradient) = block.at, slope
         lowest = float(np.finfo(gradient.dtype).smallest_normal) if spec.eps is None else spec.eps
-        needs = Needs(input=True, target=False, weight=False)
-        for place in places(operands[0]):
-            block = self.block(spec, operands, place, scratch)
-            part = gradient[block.place]
-            factor = upstream if isinstance(upstream, float) else upstream[block.place].ravel()
-            w = block.at.w * factor / divisor
-            slopes = self.arithmetic.slopes(spec, block.at._replace(w=w), scratch.rows, lowest)
-            if block.kept is not None:
-                np.copyto(slopes, 0, where=block.kept == 0)
-            if block.special is not None:
-                few = self.definition.prepare(spec, *pick(operands, block))
-                chosen = np.broadcast_to(factor, slopes.shape)[block.special]
-                found = self.definition.gradients(spec, few, chosen, divisor, 0.0, needs)[0]
-                slopes[block.special] = found
-            np.copyto(part, slopes.reshape(part.shape), casting="same_kind")
+        factor = upstream if isinstance(upstream, float) else upstream.ravel()
+        rows = scratch.rows("results", ROWS, at.x.size, at.x.dtype)
+        slopes = self.arithmetic.slopes(spec, at._replace(w=at.w * factor / divisor), rows, lowest)
+        if block.kept is not None:
+            np.copyto(slopes, 0, where=block.kept == 0)
+        if block.special is not None:
+            few = self.definition.prepare(spec, *pick(parts, block.special))
+            chosen = np.broadcast_to(factor, slopes.shape)[block.special]
+            found = self.definition.gradients(spec, few, chosen, divisor, 0.0, BY_INPUT)[0]
+            slopes[block.special] = found
+        store(slopes, gradient)
 
-    def quick_sum(self, input: Array, target: Array, scratch: "Scratch") -> tuple[float, float] | None:
-        """Add the losses of a block, if that can be done without them, and count them."""
-        x, t = scratch.single(input), target
-        if not (t.flags.c_contiguous and t.dtype.isnative):
-            t = scratch.load(1, t)
-        loss = self.arithmetic.sum(x, t.reshape(-1), scratch.doubles)
-        return None if loss is None else (loss, float(x.size))
+    def dtype(self, spec: LossSpec, parts: Problem) -> type[np.floating[Any]]:
+        """The dtype that each element is computed in."""
+        return self.arithmetic.dtype(
+            parts[0], parts[2] is None and parts[3] is None and not spec.label_smoothing
+        )
 
-    def block(
-        self,
-        spec: LossSpec,
-        operands: Problem,
-        place: tuple[Any, ...],
-        scratch: "Scratch",
-    ) -> Block:
-        """Cut a block out of the operands, in the wide dtype, with the ignored elements harmless."""
-        input, target, weight, pos_weight = operands
-        x, t = scratch.load(0, input[place]), scratch.load(1, target[place])
+    def block(self, spec: LossSpec, parts: Problem, scratch: Scratch, dtype: type[np.floating[Any]]) -> Block:
+        """Bring a block into a dtype, with the ignored elements harmless."""
+        input, target, weight, pos_weight = parts
+        load = scratch.floating if spec.ignore_index is None else scratch.load
+        x, t = load("x", input, dtype), load("y", target, dtype)
         kept = None
         if spec.ignore_index is not None:
-            kept = (t != spec.ignore_index).astype(x.dtype)
-            x, t = np.where(kept, x, 0.5), np.where(kept, t, 0)
-        special = self.arithmetic.special(spec, x)
-        in_range = t.min() >= 0 and t.max() <= 1
-        if not in_range:
+            kept = (t != spec.ignore_index).astype(dtype)
+            x, t = np.where(kept, x, dtype(0.5)), np.where(kept, t, dtype(0))
+        low, high, least, most = float(x.min()), float(x.max()), float(t.min()), float(t.max())
+        special = self.arithmetic.special(spec, x, low, high)
+        if not (least >= 0 and most <= 1):
             outside = ~((t >= 0) & (t <= 1))
             special = outside if special is None else special | outside
-        y, rest = t, np.subtract(1, t, out=scratch.vector(2, t.size))
-        hard = in_range and not spec.label_smoothing and is_hard(t, rest, scratch.rows[0])
+        soft, hard = least > 0 and most < 1, least in {0, 1} and most in {0, 1}
+        rest = np.subtract(1, t, out=scratch.rows("rest", 1, t.size, t.dtype)[0])
+        if hard := hard and self.arithmetic.knows_hard and not spec.label_smoothing:
+            spare = scratch.rows("product", 1, t.size, t.dtype)[0]
+            hard = bool(np.multiply(t, rest, out=spare).max() == 0)
+        x = scratch.load("wide x", x, dtype)
+        y = t[:0] if hard else scratch.load("wide y", t, dtype)
+        if hard or t.dtype == dtype:
+            rest = scratch.load("wide rest", rest, dtype)
+        else:
+            rest = np.subtract(1, y, out=scratch.rows("wide rest", 1, t.size, dtype)[0])
         if s := spec.label_smoothing:
-            y = np.add(np.multiply(t, 1 - s), s / 2)
+            y = np.add(np.multiply(y, 1 - s), s / 2)
             np.add(np.multiply(rest, 1 - s, out=rest), s / 2, out=rest)
-        w, v = scratch.factor(3, weight, place), scratch.factor(4, pos_weight, place)
+        w, v = scratch.factor("w", weight, dtype), scratch.factor("v", pos_weight, dtype)
+        # 1 - x needs digits from that of 1 to the last one of the smallest x
+        exact = low >= float(np.finfo(dtype).eps) / float(np.finfo(input.dtype).eps)
         few = None if special is None else np.flatnonzero(special)
-        return Block(place, Operands(x, y, rest, w, v, hard), kept, few)
+        return Block(Operands(x, y, rest, w, v, hard, soft, low, high, exact), kept, few)
 
 
-class Scratch:
-    """The memory of one call: room for the operands of a block, and for what is computed from them."""
-
-    def __init__(self, input: Array) -> None:
-        dtype = np.float32 if input.dtype == np.float16 else np.float64
-        size = min(input.size, BLOCK)
-        self.operands = np.empty((5, size), dtype)
-        self.results = np.empty((ROWS, size), dtype)
-        self.rows = self.results
-        self.doubles = self.results if dtype == np.float64 else np.empty((2, size))
-
-    def single(self, values: Array) -> Vector:
-        """Give a part of the input as a vector of float32; without a copy if it is one."""
-        if values.dtype == np.float32 and values.flags.c_contiguous and values.flags.aligned:
-            return values.reshape(-1)
-        return values.astype(np.float32).reshape(-1)
-
-    def vector(self, row: int, size: int) -> Vector:
-        """Give room for an operand; from then on the rows have the same size."""
-        self.rows = self.results[:, :size]
-        return self.operands[row, :size]
-
-    def load(self, row: int, values: Array) -> Vector:
-        """Give a part of an operand as a vector in the wide dtype; without a copy if it is one."""
-        if values.dtype == self.operands.dtype and values.flags.c_contiguous and values.flags.aligned:
-            self.rows = self.results[:, : values.size]
-            return values.reshape(-1)
-        vector = self.vector(row, values.size)
-        np.copyto(vector.reshape(values.shape), values, casting="unsafe")
-        return vector
-
-    def factor(self, row: int, weight: Array | None, place: tuple[Any, ...]) -> Factor:
-        """Give a part of a weight: as a number, if it is one broadcast number or there is none."""
-        if weight is None:
-            return 1.0
-        part = weight[place]
-        return self.load(row, part) if any(part.strides) else float(part.flat[0])
+def wide_dtype(input: Array) -> type[np.floating[Any]]:
+    """The dtype that a block is computed in."""
+    return np.float32 if input.dtype == np.float16 else np.float64
 
 
-def places(input: Array) -> Iterator[tuple[Any, ...]]:
-    """Cut an array into blocks."""
-    return blocks(input.shape, BLOCK) if input.size else iter(())
+def native(input: Array) -> np.dtype[Any]:
+    """The dtype of a result: the input's, in this machine's byte order."""
+    return input.dtype.newbyteorder("=")
 
 
-def is_hard(t: Vector, rest: Vector, spare: Vector) -> bool:
-    """Whether each label, known to lie in [0, 1], is 0 or 1."""
-    return not np.multiply(t, rest, out=spare).any()
+def store(values: Vector, part: Array) -> None:
+    """Round a block's values to where they belong."""
+    np.copyto(part, values.reshape(part.shape), casting="same_kind")
 
 
-def counted(spec: LossSpec, block: Block, size: int) -> float:
+def cut_slope(slope: Slope, place: Any) -> Slope:
+    """Take a part of what derivatives need."""
+    upstream, divisor, gradient = slope
+    return Slope(upstream if isinstance(upstream, float) else upstream[place], divisor, gradient[place])
+
+
+def counted(spec: LossSpec, block: Block) -> float:
     """Return what a block adds to a mean's divisor."""
-    w: Factor = block.at.w if spec.reduction == "weighted_mean" else 1.0
+    size, w = block.at.x.size, block.at.w if spec.reduction == "weighted_mean" else 1.0
     if block.kept is None:
-        return w * size if isinstance(w, float) else total(np, w)
-    return total(np, np.where(block.kept, w, 0.0))
+        return w * size if isinstance(w, float) else total(w.copy())
+    return total(np.where(block.kept, w, 0.0))
 
 
-def pick(operands: Problem, block: Block) -> Any:
+def pick(parts: Problem, special: Vector) -> Any:
     """Pick a block's special elements from the operands."""
-    return (None if each is None else each[block.place].ravel()[block.special] for each in operands)
-
-
-def native(array: Array | None) -> Array | None:
-    """Give the result of a byte-swapped input this machine's byte order."""
-    return None if array is None else array.astype(array.dtype.newbyteorder("="), copy=False)
+    return (None if each is None else each.ravel()[special] for each in parts)
 
 
 BCE: Final = HostKernel(ProbabilityBlock(), ArrayKernel(xp, Probabilities()))

@@ -1,81 +1,133 @@
-"""The sum of a block's losses without the losses: one logarithm for eight elements.
+"""A block's losses in groups of eight, quickly: one logarithm for a group, and no wider dtype.
 
-A sum of logarithms is the logarithm of a product. Products are taken in float64, where an element adds an
-error of at most 2**-51 to the sum: nothing, for a result in float32. What that is not good enough for, or
-what needs the logarithm's bound, is left to `lucid_host.blocks`: the functions here return None then.
+A sum of logarithms is the logarithm of a product. A group is a column of the block as eight rows, so that
+all of them are multiplied at once. What comes out is rounded much; `lucid_host.quick` says how much, and what
+these functions return None for, or nan, is left to `lucid_host.blocks`.
 """
 
-from math import exp, log
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["logit_sum", "probability_sum"]
+from lucid_host.walk import Factor, Vector, folded
 
-Vector: TypeAlias = NDArray[Any]
+__all__ = ["GROUP", "ROWS", "Values", "logit_groups", "probability_groups"]
 
-LEAST: Final = exp(-100)
-"""Of a product of probabilities: if no product is below it, no logarithm needs its bound of -100."""
+GROUP: Final = 8
 
-SMALL: Final = 1e-6
-"""From this mean loss on, an error of 2**-51 an element is far below half a unit in float32's last place."""
+ROWS: Final = 4
+"""The vectors of scratch that a block needs."""
+
+LEAST: Final = {np.dtype(np.float32): 2.0**-126, np.dtype(np.float64): 2.0**-144}
+"""What is at least this is normal, and its logarithm does not meet the bound of -100."""
 
 
-def probability_sum(x: Vector, y: Vector, scratch: Vector) -> float | None:
-    """Add the losses of probabilities with hard labels; None if that is not what they are.
+class Values(NamedTuple):
+    """A block, contiguous, in float32 or float64; its size is a multiple of eight."""
 
-    Parameters
-    ----------
-    x, y : ndarray, one-dimensional
-        A block of probabilities, in float32, and of labels, of any real dtype.
-    scratch : ndarray of float64, shape (at least 2, at least x.size)
-        Memory to work in.
-    """
-    if not (x.min() >= 0 and x.max() <= 1 and y.min() >= 0 and y.max() <= 1):
+    x: Vector
+    y: Vector
+    w: Factor
+    v: Factor
+    smoothing: float
+
+    @property
+    def unit(self) -> bool:
+        """Whether there are no weights."""
+        return is_one(self.w) and is_one(self.v)
+
+
+def probability_groups(at: Values, s: Vector) -> Vector | None:
+    """Add the losses from probabilities, group by group, into scratch."""
+    if not (in_unit_interval(at.x) and in_unit_interval(at.y)):
         return None
-    u, q = scratch[0, : x.size], scratch[1, : x.size]
-    np.subtract(1, y, out=u, casting="unsafe")
-    if y.dtype.kind == "f" and np.multiply(u, y, out=q).max() > 0:
-        return None
-    np.subtract(x, u, out=q)  # x for the label 1, -(1 - x) for 0
-    products, tail = product_of_eights(q, u)
+    rest, t, least = np.subtract(1, at.y, out=s[0]), s[1], LEAST[at.x.dtype]
+    hard = not np.vecdot(at.y.reshape(GROUP, -1), rest.reshape(GROUP, -1)).any()
+    if not hard or at.smoothing:
+        return soft_groups(at, rest, s) if at.x.min() >= least and at.x.max() < 1 else None
+    np.subtract(at.x, rest, out=t)  # x for the label 1, -(1 - x) for 0
+    products = folded(np.multiply, t, 3) if at.unit else t
     np.abs(products, out=products)
-    if min(products.min(initial=1.0), abs(tail)) < LEAST:
+    if not products.min() >= least:
         return None
-    total = -float(np.log(products, out=products).sum()) - log(abs(tail))
-    return total if total >= SMALL * x.size else None
+    logarithms = np.log(products, out=products)
+    if not at.unit:
+        factor = np.multiply(np.add(np.multiply(at.y, at.v, out=s[2]), rest, out=s[2]), at.w, out=s[2])
+        logarithms = folded(np.add, np.multiply(logarithms, factor, out=logarithms), 3)
+    return np.negative(logarithms, out=logarithms)
 
 
-def logit_sum(z: Vector, y: Vector, scratch: Vector) -> float | None:
-    """Add the losses of finite logits with labels in [0, 1]; None if that is not what they are.
+def soft_groups(at: Values, rest: Vector, s: Vector) -> Vector:
+    """Add the losses from probabilities that are neither 0 nor 1, group by group, into scratch."""
+    y, rest = smoothed(at, rest, s[3])
+    positive = np.multiply(np.log(at.x, out=s[1]), y, out=s[1])
+    negative = np.log(np.subtract(1, at.x, out=s[2]), out=s[2])
+    np.multiply(negative, rest, out=negative)
+    if not is_one(at.v):
+        np.multiply(positive, at.v, out=positive)
+    losses = np.add(positive, negative, out=positive)
+    if not is_one(at.w):
+        np.multiply(losses, at.w, out=losses)
+    groups = folded(np.add, losses, 3)
+    return np.negative(groups, out=groups)
 
-    The loss is log(1 + exp(-|z|)) and, for what the label is short of the side that z is on, |z|.
 
-    Parameters
-    ----------
-    z, y : ndarray, one-dimensional
-        A block of logits, in float32, and of labels, of any real dtype.
-    scratch : ndarray of float64, shape (at least 2, at least z.size)
-        Memory to work in.
+def logit_groups(at: Values, s: Vector) -> Vector | None:
+    """Add the losses from logits, group by group, into scratch; nan for infinities.
+
+    Without weights the loss is log(1 + exp(-|z|)) + max(z, 0) - y z, with hard labels without rounding the
+    last two terms.
     """
-    if not (z.min() > -np.inf and z.max() < np.inf and y.min() >= 0 and y.max() <= 1):
+    if not in_unit_interval(at.y):
         return None
-    d, u = scratch[0, : z.size], scratch[1, : z.size]
-    np.subtract(y, np.greater(z, 0, out=d, casting="unsafe"), out=d, casting="unsafe")
-    short = float(np.abs(np.multiply(d, z, out=d), out=d).sum())
-    np.exp(np.negative(np.abs(z, out=d, casting="unsafe"), out=d), out=d)
-    products, tail = product_of_eights(np.add(d, 1, out=d), u)
-    total = short + float(np.log(products, out=products).sum()) + log(tail)
-    return total if total >= SMALL * z.size else None
+    u = np.add(np.exp(minus_magnitude(at.x, s[0]), out=s[0]), 1, out=s[0])
+    above = np.maximum(at.x, 0, out=s[1])
+    if at.unit:
+        products = folded(np.multiply, u, 3)
+        y = smoothed(at, None, s[2])[0]
+        linear = np.subtract(above, np.multiply(y, at.x, out=s[2]), out=above)
+        return np.add(np.log(products, out=products), folded(np.add, linear, 3), out=products)
+    decay = np.log(u, out=u)
+    positive = np.add(np.subtract(above, at.x, out=s[2]), decay, out=s[2])  # softplus(-z)
+    negative = np.add(above, decay, out=above)
+    y, rest = smoothed(at, np.subtract(1, at.y, out=decay), s[3])
+    np.multiply(positive, np.multiply(y, at.v, out=s[3]), out=positive)
+    losses = np.add(positive, np.multiply(negative, rest, out=negative), out=positive)
+    return folded(np.add, np.multiply(losses, at.w, out=losses), 3)
 
 
-def product_of_eights(values: Vector, scratch: Vector) -> tuple[Vector, float]:
-    """Multiply groups of eight elements, in scratch; and the fewer than eight that are left."""
-    eighth = values.size // 8
-    first, rest = values[: 4 * eighth], values[4 * eighth : 8 * eighth]
-    tail = float(np.multiply.reduce(values[8 * eighth :]))
-    for size in (4, 2, 1):
-        products = np.multiply(first, rest, out=scratch[: size * eighth])
-        first, rest = products[: size * eighth // 2], products[size * eighth // 2 :]
-    return products, tail
+def smoothed(at: Values, rest: Vector | None, out: Vector) -> tuple[Vector, Any]:
+    """Smooth the labels, into `out`, and 1 minus them, in place, if they are to be."""
+    s = at.smoothing
+    if not s:
+        return at.y, rest
+    y = np.add(np.multiply(at.y, 1 - s, out=out), s / 2, out=out)
+    return y, None if rest is None else np.add(np.multiply(rest, 1 - s, out=rest), s / 2, out=rest)
+
+
+def in_unit_interval(values: Vector) -> bool:
+    """Whether all are in [0, 1] and none is -0: as unsigned integers, such numbers are in order."""
+    unsigned = np.dtype(f"u{values.dtype.itemsize}")
+    return bool(values.view(unsigned).max() <= np.ones((), values.dtype).view(unsigned))
+
+
+def minus_magnitude(values: Vector, out: Vector) -> Vector:
+    """Compute -|x|: set the sign bit."""
+    unsigned = np.dtype(f"u{values.dtype.itemsize}")
+    sign = np.asarray(-0.0, values.dtype).view(unsigned)
+    np.bitwise_or(values.view(unsigned), sign, out=out.view(unsigned))
+    return out
+
+
+def is_negative(values: Vector, out: Vector) -> Vector:
+    """Give 1 where the sign bit is set, and 0 elsewhere."""
+    signed = np.dtype(f"i{values.dtype.itemsize}")
+    one = np.ones((), values.dtype).view(signed)
+    ones = np.right_shift(values.view(signed), 8 * signed.itemsize - 1, out=out.view(signed))
+    np.bitwise_and(ones, one, out=ones)
+    return out
+
+
+def is_one(factor: Factor) -> bool:
+    """Whether it is the number 1."""
+    return isinstance(factor, float) and factor == 1

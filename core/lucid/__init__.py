@@ -16,6 +16,7 @@ from lucid._autograd import no_grad
 from lucid._creation import manual_seed, ones, rand, randint, randn, tensor, zeros
 from lucid._selection import BackendEntry, backends, get_backend, refresh_backends, set_backend, use_backend
 from lucid._tensor import Tensor
+from lucid._threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
     from lucid import nn
@@ -28,6 +29,7 @@ __all__ = [
     "backends",
     "errors",
     "get_backend",
+    "get_num_threads",
     "manual_seed",
     "nn",
     "no_grad",
@@ -37,6 +39,7 @@ __all__ = [
     "randn",
     "refresh_backends",
     "set_backend",
+    "set_num_threads",
     "tensor",
     "use_backend",
     "zeros",

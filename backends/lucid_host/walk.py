@@ -1,0 +1,127 @@
+"""Walking over host memory: in blocks that stay in the cache, with scratch to work in, in several threads.
+
+Blocks depend on the shape alone, and their sums are added exactly, so that neither the number of threads nor
+the layout of the memory changes a bit of a result.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import Any, Final, TypeAlias, TypeVar, cast
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from lucid._threads import get_num_threads
+from lucid.tiling import RUN, added, blocks
+
+__all__ = [
+    "Array",
+    "Factor",
+    "Place",
+    "Problem",
+    "Scratch",
+    "Vector",
+    "cut",
+    "each_block",
+    "folded",
+    "of_each",
+    "places",
+    "total",
+]
+
+Array: TypeAlias = NDArray[Any]
+Vector: TypeAlias = NDArray[Any]
+Factor: TypeAlias = "Vector | float"
+Problem: TypeAlias = tuple[Array, Array, Array | None, Array | None]
+Place: TypeAlias = tuple[Any, ...]
+Result = TypeVar("Result")
+
+ENOUGH: Final = 1 << 19
+"""Elements that are worth a thread."""
+
+
+class Scratch:
+    """Memory to work in, allocated when it is first asked for; one for each thread and call."""
+
+    def __init__(self) -> None:
+        self.memory: dict[str, Array] = {}
+
+    def rows(self, name: str, number: int, size: int, dtype: DTypeLike) -> Array:
+        """Give room for vectors; the same room for the same name."""
+        held = self.memory.get(name)
+        if held is None or held.shape[0] < number or held.shape[1] < size or held.dtype != dtype:
+            held = self.memory[name] = np.empty((number, size), dtype)
+        return held[:number, :size]
+
+    def load(self, name: str, values: Array, dtype: DTypeLike) -> Vector:
+        """Give an array as a vector in a dtype; without a copy if it is one."""
+        if values.dtype == dtype and values.flags.c_contiguous and values.flags.aligned:
+            return values.reshape(-1)
+        vector: Vector = self.rows(name, 1, values.size, dtype)[0]
+        np.copyto(vector.reshape(values.shape), values, casting="unsafe")
+        return vector
+
+    def floating(self, name: str, values: Array, dtype: DTypeLike) -> Vector:
+        """Give an array as a vector of its own dtype, if that can be calculated with, or else in a dtype."""
+        own = values.dtype if values.dtype.kind == "f" and values.dtype.itemsize > 2 else np.dtype(dtype)
+        return self.load(name, values, own.newbyteorder("="))
+
+    def factor(self, name: str, weight: Array | None, dtype: DTypeLike) -> Factor:
+        """Give a weight: as a number, if it is one broadcast number or there is none."""
+        if weight is None:
+            return 1.0
+        return self.load(name, weight, dtype) if any(weight.strides) else float(weight.flat[0])
+
+
+def places(array: Array, size: int) -> list[Place]:
+    """Cut an array into blocks."""
+    return list(blocks(array.shape, size)) if array.size else []
+
+
+def of_each(function: Callable[..., Array], *problems: Problem) -> Problem:
+    """Apply a function to the inputs, to the targets, and to the weights that there are."""
+    return cast(
+        "Problem", tuple(None if each[0] is None else function(*each) for each in zip(*problems, strict=True))
+    )
+
+
+def cut(operands: Problem, place: Place) -> Problem:
+    """Take a part of each operand."""
+    return of_each(lambda operand: operand[place], operands)
+
+
+def each_block(task: Callable[[Place, Scratch], Result], array: Array, size: int) -> list[Result]:
+    """Do a task for each block of at most so many elements; in threads, if there are enough elements.
+
+    NumPy's loops let them run side by side.
+    """
+    items = places(array, size)
+    number = min(get_num_threads(), len(items), array.size // ENOUGH)
+    if number <= 1:
+        scratch = Scratch()
+        return [task(place, scratch) for place in items]
+
+    def part(start: int, stop: int) -> list[Result]:
+        scratch = Scratch()
+        with np.errstate(all="ignore"):  # it holds for one thread only
+            return [task(place, scratch) for place in items[start:stop]]
+
+    bounds = [len(items) * n // number for n in range(number + 1)]
+    with ThreadPoolExecutor(number) as pool:
+        return list(chain.from_iterable(pool.map(part, bounds[:-1], bounds[1:])))
+
+
+def folded(ufunc: np.ufunc, values: Vector, times: int) -> Vector:
+    """Reduce 2**times rows to one, in place: the two halves with one another, again and again."""
+    for _ in range(times):
+        half = values.size // 2
+        values = ufunc(values[:half], values[half:], out=values[:half])
+    return values
+
+
+def total(values: Vector) -> float:
+    """Add up a vector of scratch, which is written over: 128 rows pairwise, their sums exactly."""
+    whole = values.size // RUN * RUN
+    rest = values[whole:].tolist()
+    return added([*folded(np.add, values[:whole], 7).tolist(), *rest])
