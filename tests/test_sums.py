@@ -19,7 +19,7 @@ DTYPES = [np.float16, np.float32, np.float64]
 
 
 def bound(dtype, one) -> float:
-    """Allow equal losses in float64 what one of them is allowed, for their errors are equal, and a rounding."""
+    """Allow equal losses in float64 what one is allowed, for their errors are equal, and a rounding."""
     return one[dtype] + 0.5 if dtype == "float64" else SUM_BOUND[dtype]
 
 

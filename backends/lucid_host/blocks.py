@@ -19,11 +19,12 @@ from lucid.protocol import LossSpec
 from lucid_host.sums import is_negative, is_one, logit_groups, minus_magnitude, probability_groups
 from lucid_host.walk import Factor, Vector
 
-__all__ = ["ROWS", "LogitBlock", "Operands", "ProbabilityBlock"]
+__all__ = ["LOSS_ROWS", "SLOPE_ROWS", "LogitBlock", "Operands", "ProbabilityBlock"]
 
 Mask: TypeAlias = NDArray[np.bool_]
 
-ROWS = 6
+LOSS_ROWS = 3
+SLOPE_ROWS = 6
 """The vectors of scratch that a block needs."""
 
 

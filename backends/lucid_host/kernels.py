@@ -11,7 +11,7 @@ import numpy as np
 from lucid.kernels import ArrayKernel, Logits, Probabilities, Residuals
 from lucid.protocol import Gradients, LossSpec, Needs
 from lucid.tiling import BLOCK, TiledKernel, added
-from lucid_host.blocks import ROWS, LogitBlock, Operands, ProbabilityBlock
+from lucid_host.blocks import LOSS_ROWS, SLOPE_ROWS, LogitBlock, Operands, ProbabilityBlock
 from lucid_host.quick import may_be_quick, quick_sum
 from lucid_host.walk import Array, Place, Problem, Scratch, Vector, cut, each_block, places, total
 
@@ -142,7 +142,7 @@ class HostKernel:
     def losses(self, spec: LossSpec, parts: Problem, block: Block, scratch: Scratch) -> Vector:
         """Compute the losses of a block, unrounded, in scratch."""
         at = block.at
-        losses = self.arithmetic.losses(spec, at, scratch.rows("results", ROWS, at.x.size, at.x.dtype))
+        losses = self.arithmetic.losses(spec, at, scratch.rows("results", LOSS_ROWS, at.x.size, at.x.dtype))
         if block.kept is not None:
             np.copyto(losses, 0, where=block.kept == 0)
         if block.special is not None:
@@ -193,7 +193,7 @@ class HostKernel:
         at, (upstream, divisor, gradient) = block.at, slope
         lowest = float(np.finfo(gradient.dtype).smallest_normal) if spec.eps is None else spec.eps
         factor = upstream if isinstance(upstream, float) else upstream.ravel()
-        rows = scratch.rows("results", ROWS, at.x.size, at.x.dtype)
+        rows = scratch.rows("results", SLOPE_ROWS, at.x.size, at.x.dtype)
         slopes = self.arithmetic.slopes(spec, at._replace(w=at.w * factor / divisor), rows, lowest)
         if block.kept is not None:
             np.copyto(slopes, 0, where=block.kept == 0)
