@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
-from math import nan
+from math import fsum, nan
 from typing import Any, Final, NamedTuple
 
 import array_api_compat.numpy as xp
@@ -12,6 +12,7 @@ from lucid.kernels import ArrayKernel, Logits, Probabilities, Residuals
 from lucid.protocol import Gradients, LossSpec, Needs
 from lucid.tiling import BLOCK, TiledKernel, added
 from lucid_host.blocks import LOSS_ROWS, SLOPE_ROWS, LogitBlock, Operands, ProbabilityBlock
+from lucid_host.few import MOST, FewLogits, FewProbabilities, elements
 from lucid_host.quick import may_be_quick, quick_sum
 from lucid_host.walk import Array, Place, Problem, Scratch, Vector, cut, each_block, places, total
 
@@ -44,11 +45,14 @@ class HostKernel:
     ----------
     arithmetic : ProbabilityBlock or LogitBlock
         What is done with a block.
+    few : FewProbabilities or FewLogits
+        What is done instead with few elements.
     definition : ArrayKernel
-        What is done with its special elements, and for the gradients of target and weight.
+        What is done with special elements, and for the gradients of target and weight.
     """
 
     arithmetic: ProbabilityBlock | LogitBlock
+    few: FewProbabilities | FewLogits
     definition: ArrayKernel
 
     def forward(
@@ -63,6 +67,8 @@ class HostKernel:
     ) -> tuple[Array, Residuals]:
         """Compute the loss; see `lucid.protocol.Kernel`."""
         operands = (input, target, weight, pos_weight)
+        if (at := elements(self.few, spec, operands)) is not None:
+            return summed(spec, operands, self.few.losses(at))
         with np.errstate(all="ignore"):
             if spec.reduction == "none":
                 return self.unreduced(spec, operands), Residuals(operands, None, None)
@@ -74,6 +80,11 @@ class HostKernel:
     ) -> tuple[Array, Array]:
         """Compute the loss and its gradient by the input in one pass over the operands, if possible."""
         operands = (input, target, weight, pos_weight)
+        if input.size <= MOST:
+            result, residuals = self.forward(spec, *operands, needs_grad=True)
+            gradient = self.backward(spec, residuals, None, BY_INPUT)[0]
+            assert gradient is not None
+            return result, gradient
         slope = Slope(1.0, 1.0, np.empty(input.shape, native(input)))
         with np.errstate(all="ignore"):
             if spec.reduction == "none":
@@ -156,12 +167,19 @@ class HostKernel:
         """Compute the gradients; see `lucid.protocol.Kernel`."""
         input = residuals.operands[0]
         by_input = by_target = by_weight = None
+        divisor = nan if residuals.denominator == 0 else residuals.denominator or 1.0
+        if needs == BY_INPUT and (at := elements(self.few, spec, residuals.operands)) is not None:
+            slopes = self.few.slopes(at)
+            factors = [1.0] * len(slopes) if grad_output is None else grad_output.reshape(-1).tolist()
+            if len(factors) == 1:
+                factors *= len(slopes)
+            values = [slope * factor / divisor for slope, factor in zip(slopes, factors, strict=True)]
+            return np.array(values, native(input)).reshape(input.shape), None, None
         with np.errstate(all="ignore"):
             if needs.input:
                 upstream: Array | float = 1.0
                 if grad_output is not None:
                     upstream = grad_output if spec.reduction == "none" else float(grad_output)
-                divisor = nan if residuals.denominator == 0 else residuals.denominator or 1.0
                 by_input = np.empty(input.shape, native(input))
                 slope = Slope(upstream, divisor, by_input)
 
@@ -245,6 +263,19 @@ class HostKernel:
         return Block(Operands(x, y, rest, w, v, hard, soft, low, high, exact), kept, few)
 
 
+def summed(spec: LossSpec, operands: Problem, losses: list[float]) -> tuple[Array, Residuals]:
+    """Make a result of unreduced losses."""
+    input = operands[0]
+    if spec.reduction == "none":
+        result = np.array(losses, native(input)).reshape(input.shape)
+        return result, Residuals(operands, None, None)
+    loss, denominator = fsum(losses), None
+    if spec.reduction != "sum":
+        denominator = float(len(losses))
+        loss /= denominator
+    return np.array(loss, native(input)), Residuals(operands, denominator, loss)
+
+
 def wide_dtype(input: Array) -> type[np.floating[Any]]:
     """The dtype that a block is computed in."""
     return np.float32 if input.dtype == np.float16 else np.float64
@@ -279,5 +310,5 @@ def pick(parts: Problem, special: Vector) -> Any:
     return (None if each is None else each.ravel()[special] for each in parts)
 
 
-BCE: Final = HostKernel(ProbabilityBlock(), ArrayKernel(xp, Probabilities()))
-BCE_WITH_LOGITS: Final = HostKernel(LogitBlock(), ArrayKernel(xp, Logits()))
+BCE: Final = HostKernel(ProbabilityBlock(), FewProbabilities(), ArrayKernel(xp, Probabilities()))
+BCE_WITH_LOGITS: Final = HostKernel(LogitBlock(), FewLogits(), ArrayKernel(xp, Logits()))

@@ -1,0 +1,96 @@
+"""A few losses, in Python's own floats: fifty elements are done before NumPy has been called twenty times.
+
+Numbers that need care (out of range, on its edge, infinite), options and weights are left to the blocks. So
+is float64: Python's logarithm and NumPy's differ in its last place, which only rounding hides.
+"""
+
+from math import exp, inf, log, log1p
+from typing import Final, NamedTuple, Protocol
+
+from lucid.protocol import LossSpec
+from lucid_host.walk import Problem
+
+__all__ = ["MOST", "Few", "FewLogits", "FewProbabilities", "elements"]
+
+MOST: Final = 96
+"""Elements up to which it pays."""
+
+
+class Few(NamedTuple):
+    """The elements of a problem."""
+
+    x: list[float]
+    y: list[float]
+
+
+class Arithmetic(Protocol):
+    """What the two losses differ in."""
+
+    @property
+    def low(self) -> dict[int, float]:
+        """What inputs of so many bytes must be above."""
+
+    @property
+    def high(self) -> float:
+        """What they must be below."""
+
+    def losses(self, at: Few) -> list[float]:
+        """Compute the unreduced losses."""
+
+    def slopes(self, at: Few) -> list[float]:
+        """Compute the derivatives by the input."""
+
+
+def elements(arithmetic: Arithmetic, spec: LossSpec, operands: Problem) -> Few | None:
+    """List the elements, if they are few and plain; a nan may be among them."""
+    input, target, weight, pos_weight = operands
+    if not 0 < input.size <= MOST or input.dtype.itemsize == 8:
+        return None
+    if weight is not None or pos_weight is not None:
+        return None
+    if spec.eps is not None or spec.label_smoothing or spec.ignore_index is not None:
+        return None
+    low, high = arithmetic.low[input.dtype.itemsize], arithmetic.high
+    x, y = input.reshape(-1).tolist(), target.reshape(-1).tolist()
+    if low < min(x) and max(x) < high and min(y) >= 0 and max(y) <= 1:  # or a nan comes first
+        return Few(x, y)
+    return None
+
+
+class FewProbabilities:
+    """The loss from probabilities."""
+
+    low: Final = {2: 2.0**-14, 4: 2.0**-126}  # no divisor or logarithm needs its bound
+    high: Final = 1.0
+
+    def losses(self, at: Few) -> list[float]:
+        """Compute the unreduced losses."""
+        if {0, 1}.issuperset(at.y):
+            return [-log(p) if y else -log1p(-p) for p, y in zip(*at, strict=True)]
+        return [-y * log(p) - (1 - y) * log1p(-p) for p, y in zip(*at, strict=True)]
+
+    def slopes(self, at: Few) -> list[float]:
+        """Compute the derivatives by the input."""
+        return [
+            -1 / p if y == 1 else 1 / (1 - p) if y == 0 else (p - y) / p / (1 - p)
+            for p, y in zip(*at, strict=True)
+        ]
+
+
+class FewLogits:
+    """The loss from logits."""
+
+    low: Final = {2: -inf, 4: -inf}
+    high: Final = inf
+
+    def losses(self, at: Few) -> list[float]:
+        """Compute the unreduced losses."""
+        return [log1p(exp(-abs(z))) + ((1 - y) * z if z > 0 else -y * z) for z, y in zip(*at, strict=True)]
+
+    def slopes(self, at: Few) -> list[float]:
+        """Compute the derivatives by the input; with d = exp(-|z|), sigmoid(z) is 1/(1 + d) or d/(1 + d)."""
+        decays = [exp(-abs(z)) for z in at.x]
+        return [
+            ((1 - y) - y * d if z > 0 else (1 - y) * d - y) / (1 + d)
+            for z, y, d in zip(*at, decays, strict=True)
+        ]
