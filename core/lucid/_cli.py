@@ -12,14 +12,14 @@ from io import TextIOWrapper
 from typing import Final, TypeAlias
 
 import lucid
-from lucid._commands import backends, check, info
+from lucid._commands import backends, bench, check, info
 from lucid._commands._text import add_texts
 
 __all__ = ["main"]
 
 Run: TypeAlias = Callable[[argparse.Namespace], int]
 
-COMMANDS: Final = (backends, info, check)
+COMMANDS: Final = (backends, info, check, bench)
 EXAMPLES: Final = """\
 examples:
   lucid backends                        what is installed, and can it run here?
