@@ -1,21 +1,18 @@
 """How time is taken: every contestant once in each round, in a shuffled order, until the budget is spent."""
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from random import Random
 from statistics import median, quantiles
 from time import perf_counter, process_time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+__all__ = ["Race", "Spread", "race"]
 
-__all__ = ["Spread", "Times", "extra_bytes", "race"]
-
-FEWEST_ROUNDS: Final = 5
-SHORTEST: Final = 1e-3  # seconds in which the clock is read twice; faster calls are repeated to fill them
-WARM_UP: Final = 3
+SHORTEST: Final = 1e-3  # seconds between two looks at the clock; faster calls are repeated to fill them
+WARM_UP: Final = 3  # calls
+SLOW: Final = 0.1  # the share of the budget above which a contestant runs in the first few rounds only
 
 Run = Callable[[], Any]
 
@@ -34,16 +31,28 @@ class Spread(NamedTuple):
         return cls(median(values), lower, upper)
 
 
-class Times(NamedTuple):
+class Race(NamedTuple):
     """The seconds of a call of each contestant, round by round, and the processors each kept busy."""
 
     seconds: dict[str, list[float]]
     processors: dict[str, float]
 
     def ratio(self, name: str, reference: str) -> Spread:
-        """Compare two contestants round by round: above 1, the reference is faster."""
-        pairs = zip(self.seconds[name], self.seconds[reference], strict=True)
-        return Spread.of([seconds / others for seconds, others in pairs])
+        """Compare two contestants in the rounds that they share: above 1, the reference is faster."""
+        pairs = zip(self.seconds[name], self.seconds[reference], strict=False)  # the slow ones leave early
+        return Spread.of([one / other for one, other in pairs])
+
+    def summary(self, references: Sequence[str]) -> dict[str, Any]:
+        """Summarise it for each contestant, with the ratios to the references."""
+        return {
+            name: {
+                "rounds": len(seconds),
+                "seconds": Spread.of(seconds)._asdict(),
+                "processors": round(self.processors[name], 2),
+                "ratios": {each: self.ratio(name, each)._asdict() for each in references if each != name},
+            }
+            for name, seconds in self.seconds.items()
+        }
 
 
 def race(
@@ -51,9 +60,9 @@ def race(
     budget: float,
     *,
     seed: int = 0,
-    fewest: int = FEWEST_ROUNDS,
+    fewest: int = 5,
     progress: Callable[[float], None] = lambda share: None,
-) -> Times:
+) -> Race:
     """Measure contestants against each other.
 
     Parameters
@@ -61,38 +70,48 @@ def race(
     contestants : mapping of str to callable
         What each calls. They are warmed up first: compilers compile, caches fill, clocks rise.
     budget : float
-        The seconds to spend; at least `fewest` rounds are run, whatever they take.
+        The seconds to spend; at least `fewest` rounds are run, whatever they take. A contestant whose call
+        takes more than a tenth of the budget runs in those only, and its time is not counted.
     seed : int
         Of the order in each round.
     fewest : int
-        The least number of rounds.
+        The least number of rounds, which is 2 at least.
     progress : callable
         Told the share of the budget that is spent.
     """
-    repeats = {name: warmed_up(run) for name, run in contestants.items()}
+    repeats, slow = {}, set()
+    for name, run in contestants.items():
+        seconds_of_one = warmed_up(run)
+        repeats[name] = max(1, round(SHORTEST / seconds_of_one))
+        if seconds_of_one > SLOW * budget:
+            slow.add(name)
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     busy, wall = dict.fromkeys(contestants, 0.0), dict.fromkeys(contestants, 0.0)
-    order, random = list(contestants), Random(seed)
-    began = perf_counter()
+    random, order = Random(seed), list(contestants)
+    spent, rounds = 0.0, 0
     with no_collection():
-        while (spent := perf_counter() - began) < budget or len(seconds[order[0]]) < fewest:
-            progress(min(1.0, spent / budget))
+        while order and (rounds < fewest or spent < budget):
             random.shuffle(order)
             for name in order:
                 took, worked = timed(contestants[name], repeats[name])
                 seconds[name].append(took / repeats[name])
                 busy[name] += worked
                 wall[name] += took
-    progress(1.0)
-    return Times(seconds, {name: busy[name] / wall[name] for name in contestants})
+                spent += 0.0 if name in slow else took
+            rounds += 1
+            progress(min(1.0, rounds / fewest, spent / budget if len(slow) < len(contestants) else 1.0))
+            if rounds == fewest:
+                order = [name for name in order if name not in slow]
+    return Race(seconds, {name: busy[name] / wall[name] for name in contestants})
 
 
-def warmed_up(run: Run) -> int:
-    """Call until it is warm, and return how many calls fill the shortest time that is measured well."""
+def warmed_up(run: Run) -> float:
+    """Call until it is warm, and return the seconds of one call."""
     fastest = min(timed(run, 1)[0] for _ in range(WARM_UP))
-    if fastest < SHORTEST:
-        fastest = timed(run, max(1, int(SHORTEST / fastest / 4)))[0] / max(1, int(SHORTEST / fastest / 4))
-    return max(1, round(SHORTEST / fastest))
+    if fastest >= SHORTEST:
+        return fastest
+    calls = max(1, int(SHORTEST / fastest))
+    return timed(run, calls)[0] / calls
 
 
 def timed(run: Run, repeats: int) -> tuple[float, float]:
@@ -106,7 +125,7 @@ def timed(run: Run, repeats: int) -> tuple[float, float]:
 
 
 @contextmanager
-def no_collection() -> "Iterator[None]":
+def no_collection() -> Iterator[None]:
     """Keep the garbage collector out of the times, as `timeit` does."""
     enabled = gc.isenabled()
     gc.disable()
@@ -115,20 +134,3 @@ def no_collection() -> "Iterator[None]":
     finally:
         if enabled:
             gc.enable()
-
-
-def extra_bytes(run: Run) -> int:
-    """Return the bytes that Python and NumPy allocate at the peak of a call, beyond its result."""
-    import tracemalloc
-
-    run()
-    tracemalloc.start()
-    try:
-        before, _ = tracemalloc.get_traced_memory()
-        tracemalloc.reset_peak()
-        result = run()
-        after, peak = tracemalloc.get_traced_memory()
-        del result
-    finally:
-        tracemalloc.stop()
-    return peak - max(before, after)

@@ -21,17 +21,21 @@ class Peer(NamedTuple):
 
     Parameters
     ----------
-    name : str
-        In the command line, and in tables.
+    name, title : str
+        In the command line and on the terminal, and on a page.
     requires : tuple of str
-        The packages that it imports, which are named as their distributions are.
+        The distributions that it imports.
     make : callable
         From a problem to what computes it.
+    traced : bool
+        Whether its arrays are NumPy's, so that their memory can be accounted for.
     """
 
     name: str
+    title: str
     requires: tuple[str, ...]
     make: Make
+    traced: bool = False
 
     @property
     def missing(self) -> list[str]:
@@ -45,7 +49,7 @@ def floor(problem: Problem) -> Callable[[], Any]:
     return lambda: (x.sum(), y.sum())
 
 
-def numpy(problem: Problem) -> Callable[[], Any] | None:
+def on_numpy(problem: Problem) -> Callable[[], Any] | None:
     """Write the formula down."""
     import numpy as np
 
@@ -66,7 +70,7 @@ def numpy(problem: Problem) -> Callable[[], Any] | None:
     return each if op.reduction == "none" else lambda: each().mean()
 
 
-def torch(problem: Problem, compiled: bool = False) -> Callable[[], Any]:
+def on_torch(problem: Problem, compiled: bool = False) -> Callable[[], Any]:
     """Call PyTorch's module on tensors of one dtype; its gradient is that of `.backward()`."""
     import torch
 
@@ -84,20 +88,20 @@ def torch(problem: Problem, compiled: bool = False) -> Callable[[], Any]:
     x.requires_grad_()
 
     def step() -> Any:
-        x.grad = None
         loss = criterion(x, y)
         loss.backward()
-        return loss, x.grad
+        gradient, x.grad = x.grad, None
+        return loss, gradient
 
     return step
 
 
-def torch_compile(problem: Problem) -> Callable[[], Any]:
+def on_compiled_torch(problem: Problem) -> Callable[[], Any]:
     """Compile it; needs a C++ compiler."""
-    return torch(problem, compiled=True)
+    return on_torch(problem, compiled=True)
 
 
-def jax(problem: Problem, logits: Callable[[Any, Any], Any] | None = None) -> Callable[[], Any]:
+def on_jax(problem: Problem, logits: Callable[[Any, Any], Any] | None = None) -> Callable[[], Any]:
     """Compile the formula as JAX's users write it, clipped at 1e-7, and wait for its result."""
     import jax
     import jax.numpy as jnp
@@ -124,15 +128,15 @@ def jax(problem: Problem, logits: Callable[[Any, Any], Any] | None = None) -> Ca
     return lambda: jax.block_until_ready(function(*operands))
 
 
-def optax(problem: Problem) -> Callable[[], Any] | None:
+def on_optax(problem: Problem) -> Callable[[], Any] | None:
     """Compile optax's loss, which takes logits."""
     import optax
 
-    return jax(problem, optax.sigmoid_binary_cross_entropy) if problem.op.logits else None
+    return on_jax(problem, optax.sigmoid_binary_cross_entropy) if problem.op.logits else None
 
 
-def keras(problem: Problem) -> Callable[[], Any] | None:
-    """Call Keras's loss on tensors of its backend; its gradients would be that backend's own."""
+def on_keras(problem: Problem) -> Callable[[], Any] | None:
+    """Call Keras's loss, with NumPy as its backend, which has no gradients."""
     import keras
 
     op = problem.op
@@ -140,23 +144,14 @@ def keras(problem: Problem) -> Callable[[], Any] | None:
         return None
     x, y = (keras.ops.convert_to_tensor(each) for each in (problem.x, problem.y))
     if op.reduction == "none":
-        run = lambda: keras.ops.binary_crossentropy(y, x, from_logits=op.logits)  # noqa: E731
-    else:
-        w = None if problem.w is None else keras.ops.convert_to_tensor(problem.w)
-        x, y = x[:, None], y[:, None]  # a loss for each row
-        criterion = keras.losses.BinaryCrossentropy(from_logits=op.logits, dtype=problem.dtype)
-        run = lambda: criterion(y, x, w)  # noqa: E731
-    return waited(run) if keras.backend.backend() == "jax" else run
+        return lambda: keras.ops.binary_crossentropy(y, x, from_logits=op.logits)
+    w = None if problem.w is None else keras.ops.convert_to_tensor(problem.w)
+    x, y = x[:, None], y[:, None]  # a loss for each row
+    criterion = keras.losses.BinaryCrossentropy(from_logits=op.logits, dtype=problem.dtype)
+    return lambda: criterion(y, x, w)
 
 
-def waited(run: Callable[[], Any]) -> Callable[[], Any]:
-    """Wait for JAX's result."""
-    import jax
-
-    return lambda: jax.block_until_ready(run())
-
-
-def sklearn(problem: Problem) -> Callable[[], Any] | None:
+def on_sklearn(problem: Problem) -> Callable[[], Any] | None:
     """Call scikit-learn's metric, which takes hard labels and returns their mean."""
     from sklearn.metrics import log_loss
 
@@ -169,16 +164,16 @@ def sklearn(problem: Problem) -> Callable[[], Any] | None:
 
 
 IMPORTED_AS: Final = {"scikit-learn": "sklearn"}
-FLOOR: Final = Peer("floor", ("numpy",), floor)
+FLOOR: Final = Peer("floor", "floor", ("numpy",), floor, traced=True)
 PEERS: Final = {
     peer.name: peer
     for peer in (
-        Peer("numpy", ("numpy",), numpy),
-        Peer("torch", ("torch",), torch),
-        Peer("torch-compile", ("torch",), torch_compile),
-        Peer("jax", ("jax",), jax),
-        Peer("optax", ("optax", "jax"), optax),
-        Peer("keras", ("keras",), keras),
-        Peer("sklearn", ("scikit-learn",), sklearn),
+        Peer("numpy", "NumPy formula", ("numpy",), on_numpy, traced=True),
+        Peer("torch", "PyTorch", ("torch",), on_torch),
+        Peer("torch-compile", "torch.compile", ("torch",), on_compiled_torch),
+        Peer("jax", "JAX jit", ("jax",), on_jax),
+        Peer("optax", "optax jit", ("optax", "jax"), on_optax),
+        Peer("keras", "Keras", ("keras",), on_keras),
+        Peer("sklearn", "scikit-learn", ("scikit-learn",), on_sklearn, traced=True),
     )
 }

@@ -26,6 +26,8 @@ class Operation(NamedTuple):
         The mean, or the loss of each element.
     elements : int, optional
         The number of elements, where it is part of the operation; then the time of a call counts.
+    against : {"peers", "targets", "layouts", "threads"}
+        Whom lucid races: others, or itself with other targets, memory layouts or numbers of threads.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Operation(NamedTuple):
     gradient: bool = False
     reduction: Literal["mean", "none"] = "mean"
     elements: int | None = None
+    against: Literal["peers", "targets", "layouts", "threads"] = "peers"
 
 
 OPERATIONS: Final = {
@@ -49,15 +52,18 @@ OPERATIONS: Final = {
         Operation("logits-mean", "logits, mean", logits=True),
         Operation("logits-none", "logits, unreduced", logits=True, reduction="none"),
         Operation("logits-gradient", "logits, mean and gradient", logits=True, gradient=True),
-        Operation("call", f"one call, {FEW} elements", elements=FEW),
-        Operation("call-gradient", f"one call and gradient, {FEW} elements", gradient=True, elements=FEW),
+        Operation("call", f"one call, n = {FEW}", elements=FEW),
+        Operation("call-gradient", f"one call and gradient, n = {FEW}", gradient=True, elements=FEW),
+        Operation("targets", "mean, targets of other types", against="targets"),
+        Operation("layouts", "mean, other memory layouts", against="layouts"),
+        Operation("threads", "mean, more threads", against="threads"),
     )
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An operation and its operands, as NumPy arrays: bfloat16 ones hold its values, as float32."""
+    """An operation and its operands, as NumPy arrays; those of bfloat16 are its values, as float32."""
 
     op: Operation
     dtype: str

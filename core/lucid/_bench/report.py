@@ -1,18 +1,45 @@
-"""What was measured, in words: a block of lines for each case, and who wins in the end."""
+"""What was measured, in words: a block of lines for each row, and who wins in the end."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from lucid._bench.ours import LUCID
+from lucid._bench.peers import PEERS
 from lucid._bench.problems import OPERATIONS
 from lucid._commands._text import aligned
 
-__all__ = ["case_title", "head", "power", "reference_of", "table", "unit", "verdict"]
+__all__ = [
+    "duels",
+    "head",
+    "number",
+    "power",
+    "references",
+    "rivals",
+    "row_title",
+    "status",
+    "table",
+    "unit",
+    "verdict",
+]
 
-FLOOR: Final = "floor"
 Result = dict[str, Any]
 Record = dict[str, Any]
-Duel = tuple[float, str, Result]
+
+
+class Duel(NamedTuple):
+    """How many times as fast as a peer lucid is."""
+
+    lead: float
+    reference: str
+    peer: str
+    title: str
+
+    def __str__(self) -> str:
+        how = "ahead of" if self.lead >= 1 else "behind"
+        return f"{self.reference} is {how} {self.peer}: {number(self.lead)}x: {self.title}"
+
+
+BUSY: Final = 0.2  # processors more than threads were asked for
 
 
 def head(record: Record) -> str:
@@ -21,61 +48,73 @@ def head(record: Record) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     threads = "one thread each" if plan["threads"] == 1 else f"{plan['threads']} threads each"
     lines = [
-        f"machine: {machine['processor']}, {machine['cores']} cores, {machine['platform']}",
+        f"machine:  {machine['processor']}, {machine['cores']} cores, {machine['platform']}",
         f"versions: Python {machine['python']}, {versions}",
-        f"method: {threads}; every round measures each contestant once, in a shuffled order, for "
-        f"{plan['budget']:g} s a row;",
-        "  medians and [quartiles]; ratios are taken within a round; above 1, lucid is faster",
+        f"method:   {threads}; each round runs every contestant once, in a shuffled order; "
+        f"{plan['budget']:g} s a row",
+        "          medians and [quartiles]; a lead is a ratio of times in a round: above 1, lucid is faster",
     ]
-    lines += [f"absent: {name}: {reason}" for name, reason in record["absent"].items()]
+    lines += [f"absent:   {name}: {reason}" for name, reason in record["absent"].items()]
     return "\n".join(lines)
 
 
-def table(result: Result) -> str:
-    """Describe one case: the contestants from the fastest to the slowest, and lucid's lead over each."""
+def table(result: Result, threads: int) -> str:
+    """Describe one row: the contestants from the fastest to the slowest, and lucid's lead over each."""
     entries = result["contestants"]
-    references = [name for name in entries if name.startswith(LUCID)]
     scale, name_of_unit = unit(result)
-    rows = [["", name_of_unit, "", *(f"against {name}" for name in references), *extra_heading(entries)]]
+    with_memory = any("extra_bytes" in entry for entry in entries.values())
+    leads = [f"lead of {each}" for each in references(result)]
+    cells = [["", name_of_unit, "", *leads, *(["extra KiB"] if with_memory else [])]]
     for name in sorted(entries, key=lambda name: entries[name]["seconds"]["median"]):
         entry = entries[name]
-        time = entry["seconds"]
-        rows.append(
+        extra = f"{entry['extra_bytes'] / 1024:.1f}" if "extra_bytes" in entry else ""
+        time = {key: number(value * scale) for key, value in entry["seconds"].items()}
+        ratios = (entry["ratios"].get(each) for each in references(result))
+        cells.append(
             [
                 name,
-                number(time["median"] * scale),
-                f"[{number(time['lower'] * scale)}, {number(time['upper'] * scale)}]",
-                *(ratio_text(entry["ratios"].get(reference)) for reference in references),
-                *extra_cell(entry),
+                time["median"],
+                f"[{time['lower']}, {time['upper']}]",
+                *map(lead, ratios),
+                *([extra] if with_memory else []),
             ]
         )
-    lines = [case_title(result), *("  " + line for line in aligned(rows).splitlines())]
-    lines += [f"  not measured: {name}: {reason}" for name, reason in result["refused"].items()]
+    lines = [
+        row_title(result),
+        *(f"  {line}" for line in aligned(cells).splitlines()),
+        *notes(result, threads),
+    ]
     return "\n".join(lines)
 
 
-def extra_heading(entries: dict[str, Any]) -> list[str]:
-    """Name the column of memory, if that was measured."""
-    return ["extra KiB"] if any("extra_bytes" in entry for entry in entries.values()) else []
+def notes(result: Result, threads: int) -> Iterator[str]:
+    """Say what is amiss in a row."""
+    for name, reason in result["wrong"].items():
+        yield f"  not measured: {name}: a wrong answer: {reason}"
+    for name, reason in result["failed"].items():
+        yield f"  not measured: {name}: {reason}"
+    for name, entry in result["contestants"].items():
+        if entry["processors"] > threads + BUSY and "threads" not in name:
+            yield f"  note: {name} kept {entry['processors']:.1f} processors busy"
 
 
-def extra_cell(entry: dict[str, Any]) -> list[str]:
-    """Fill it."""
-    return [f"{entry['extra_bytes'] / 1024:.1f}"] if "extra_bytes" in entry else []
+def references(result: Result) -> list[str]:
+    """Name lucid on each backend, without the variants of it."""
+    return [name for name in result["contestants"] if name.startswith(LUCID) and "," not in name]
 
 
-def case_title(result: Result) -> str:
-    """Name a case."""
-    title = OPERATIONS[result["operation"]].title
-    size = "" if OPERATIONS[result["operation"]].elements else f", {power(result['size'])} elements"
-    return f"{title}, {result['dtype']}{size}"
+def row_title(result: Result) -> str:
+    """Name a row."""
+    op = OPERATIONS[result["operation"]]
+    size = "" if op.elements else f", {power(result['size'])} elements"
+    return f"{op.title}, {result['dtype']}{size}"
 
 
 def unit(result: Result) -> tuple[float, str]:
     """Return what seconds are multiplied with, and the unit that this gives."""
     if OPERATIONS[result["operation"]].elements:
-        return 1e6, "us/call"
-    return 1e9 / result["size"], "ns/element"
+        return 1e6, "us a call"
+    return 1e9 / result["size"], "ns an element"
 
 
 def power(size: int) -> str:
@@ -85,45 +124,52 @@ def power(size: int) -> str:
 
 
 def number(value: float) -> str:
-    """Write three digits."""
-    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
+    """Write three digits, or two below 1."""
+    if value < 0.995:
+        return f"{value:.2g}"
+    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"
 
 
-def ratio_text(ratio: dict[str, float] | None) -> str:
+def lead(ratio: dict[str, float] | None) -> str:
     """Write a ratio and its quartiles."""
     if ratio is None:
         return ""
     return f"{number(ratio['median'])}x [{number(ratio['lower'])}, {number(ratio['upper'])}]"
 
 
-def reference_of(result: Result) -> str | None:
-    """Choose the contestant that stands for lucid: the first backend that was asked for."""
-    return next((name for name in result["contestants"] if name.startswith(LUCID)), None)
+def rivals(result: Result, reference: str) -> list[str]:
+    """Name the peers that lucid on a backend is compared with.
+
+    Those are all of them, for the first backend that was asked for; for another one, its own library.
+    """
+    peers = [name for name in result["contestants"] if name in PEERS]
+    if reference == references(result)[0]:
+        return peers
+    return [name for name in peers if reference.removeprefix(LUCID) in PEERS[name].requires]
+
+
+def duels(record: Record) -> Iterator[Duel]:
+    """Pair lucid with each rival in each row."""
+    for result in record["results"]:
+        for reference in references(result):
+            for peer in rivals(result, reference):
+                ratio = result["contestants"][peer]["ratios"][reference]["median"]
+                yield Duel(ratio, reference, peer, row_title(result))
 
 
 def verdict(record: Record) -> str:
     """Say who wins, and by how much."""
-    won: list[Duel] = []
-    lost: list[Duel] = []
-    for ratio, peer, result in duels(record):
-        (won if ratio >= 1 else lost).append((ratio, peer, result))
-    if not won and not lost:
-        return "nobody to compare lucid with"
-    lines = [f"lucid is faster than its peers in {len(won)} of {len(won) + len(lost)} comparisons"]
-    if won:
-        ratio, peer, result = min(won, key=lambda each: each[0])
-        lines += [f"  closest: {number(ratio)}x against {peer} ({case_title(result)})"]
-    lines += [
-        f"  behind: {peer} is {number(1 / ratio)}x faster ({case_title(result)})"
-        for ratio, peer, result in sorted(lost, key=lambda each: each[0])
-    ]
+    fought = sorted(duels(record))
+    if not fought:
+        return "there is no peer to compare lucid with"
+    lost = [duel for duel in fought if duel.lead < 1]
+    lines = [f"lucid is faster in {len(fought) - len(lost)} of {len(fought)} comparisons with a peer"]
+    lines += [f"  {duel}" for duel in lost or fought[:1]]
     return "\n".join(lines)
 
 
-def duels(record: Record) -> Iterator[Duel]:
-    """Pair lucid with each peer in each case."""
-    for result in record["results"]:
-        reference = reference_of(result)
-        for name, entry in result["contestants"].items():
-            if reference and name != FLOOR and not name.startswith(LUCID):
-                yield entry["ratios"][reference]["median"], name, result
+def status(record: Record) -> int:
+    """Return 1 if an answer was wrong, or lucid failed; that a peer can't run here is nothing bad."""
+    wrong = any(result["wrong"] for result in record["results"])
+    failed = any(name.startswith(LUCID) for result in record["results"] for name in result["failed"])
+    return 1 if wrong or failed else 0

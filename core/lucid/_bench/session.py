@@ -1,36 +1,26 @@
-"""One measurement: a process whose environment is arranged for it, and what it reports."""
+"""One measurement: processes whose environment is arranged for it, and the record of what they report."""
 
 import json
 import os
-import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from importlib import metadata
-from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any, Final
 
+from lucid._bench.machine import described
+from lucid._bench.ours import LUCID
 from lucid._bench.peers import PEERS
 from lucid._bench.worker import Plan
 
-__all__ = ["BrokenOffError", "arranged", "events", "machine"]
+__all__ = ["BrokenOffError", "Record", "arranged", "measured"]
+
+Record = dict[str, Any]
 
 THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "LUCID_NUM_THREADS", "NPROC")
-"""What NumPy's BLAS and PyTorch, MKL, lucid, and XLA's thread pools read."""
-REMOVED: Final = (
-    "OPENBLAS_",
-    "GOTO_",
-    "OMP_",
-    "MKL_",
-    "KMP_",
-    "GOMP_",
-    "LUCID_",
-    "XLA_",
-    "JAX_",
-    "TORCH_COMPILE",
-)
+"""How many threads: for NumPy's BLAS and PyTorch, for MKL, for lucid, for XLA."""
+REMOVED: Final = ("OPENBLAS_", "GOTO_", "OMP_", "MKL_", "KMP_", "GOMP_", "XLA_", "JAX_", "TORCHDYNAMO_")
 """How the variables begin that would change what is measured."""
 
 
@@ -38,15 +28,25 @@ class BrokenOffError(Exception):
     """The process that measures came to a bad end."""
 
 
-def arranged(environment: Mapping[str, str], threads: int, folder: str) -> dict[str, str]:
-    """Return an environment in which all libraries take as many threads; the given one stays as it is."""
-    kept = {name: value for name, value in environment.items() if not name.startswith(REMOVED)}
-    kept |= dict.fromkeys(THREADS, str(threads))
-    kept |= {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1", "KERAS_HOME": folder}
-    if threads == 1:
-        kept["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
-    kept.setdefault("KERAS_BACKEND", "jax" if not PEERS["jax"].missing else "numpy")
-    return kept
+def measured(plan: Plan, watch: Callable[[dict[str, Any]], None]) -> Record:
+    """Measure as planned, with every event shown to `watch`; times first, then memory if asked for."""
+    requires = [name for peer in plan.peers for name in PEERS[peer].requires]
+    versions = ["lucid-bce", "numpy", *plan.backends, *requires, *(["jaxlib"] if "jax" in requires else [])]
+    record: Record = {"machine": described(versions), "plan": plan._asdict(), "absent": {}, "results": []}
+    for event in events(plan._replace(memory=False)):
+        watch(event)
+        if event["event"] == "absent":
+            record["absent"][event["name"]] = event["reason"]
+        elif event["event"] == "rows" and all(LUCID + name in record["absent"] for name in plan.backends):
+            raise ValueError("; ".join(record["absent"][LUCID + name] for name in plan.backends))
+        elif event["event"] == "result":
+            record["results"].append({key: value for key, value in event.items() if key != "event"})
+    if plan.memory:
+        accounts = (event["extra_bytes"] for event in events(plan) if event["event"] == "result")
+        for result, account in zip(record["results"], accounts, strict=True):
+            for name in account.keys() & result["contestants"].keys():
+                result["contestants"][name]["extra_bytes"] = account[name]
+    return record
 
 
 def events(plan: Plan) -> Iterator[dict[str, Any]]:
@@ -60,48 +60,32 @@ def events(plan: Plan) -> Iterator[dict[str, Any]]:
             stderr=said,
             text=True,
         )
-        assert worker.stdin is not None
-        assert worker.stdout is not None
-        try:
-            with suppress(BrokenPipeError), worker.stdin as plans:
-                json.dump(plan._asdict(), plans)
-            yield from map(json.loads, worker.stdout)
-        finally:
-            if worker.poll() is None and sys.exc_info()[0] is not None:
-                worker.terminate()
-            worker.wait()
+        with worker:
+            try:
+                assert worker.stdin is not None
+                assert worker.stdout is not None
+                with suppress(BrokenPipeError), worker.stdin:
+                    json.dump(plan._asdict(), worker.stdin)
+                yield from map(json.loads, worker.stdout)
+            except BaseException:
+                worker.kill()
+                raise
         if worker.returncode:
             said.seek(0)
             raise BrokenOffError(
-                f"{said.read()}\nthe measuring process ended with status {worker.returncode}"
+                f"the process that measures ended with status {worker.returncode}:\n{said.read()[-4000:]}"
             )
 
 
-def machine(plan: Plan) -> dict[str, Any]:
-    """Describe what the figures depend on; nothing is imported to learn it."""
-    wanted = ["lucid-bce", "numpy", *(name for peer in plan.peers for name in PEERS[peer].requires)]
-    wanted += ["jaxlib"] if "jax" in wanted else []
-    wanted += ["torch"] if "torch" in plan.backends else []
-    versions = {}
-    for name in dict.fromkeys(wanted):
-        with suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return {
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "platform": platform.platform(terse=True),
-        "python": platform.python_version(),
-        "versions": versions,
-    }
+def arranged(environment: Mapping[str, str], threads: int, folder: str) -> dict[str, str]:
+    """Return an environment in which all libraries take as many threads; the given one stays as it is.
 
-
-def processor() -> str:
-    """Name the processor, and its widest vectors."""
-    facts: dict[str, str] = {}
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            name, _, value = line.partition(":")
-            facts[name.strip()] = value.strip()
-    vectors = {"avx512f": "AVX-512", "avx2": "AVX2"}
-    widest = [vectors[flag] for flag in vectors if flag in facts.get("flags", "").split()][:1]
-    return ", ".join([facts.get("model name") or platform.processor() or platform.machine(), *widest])
+    They read it when they start, which is why the measuring is done in a process of its own. Keras writes its
+    configuration where it is imported: into `folder`, not into the user's home.
+    """
+    kept = {name: value for name, value in environment.items() if not name.startswith(REMOVED)}
+    kept |= dict.fromkeys(THREADS, str(threads))
+    kept |= {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1", "KERAS_BACKEND": "numpy", "KERAS_HOME": folder}
+    if threads == 1:
+        kept["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    return kept

@@ -4,20 +4,28 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from math import isfinite
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol
 
-import lucid
-from lucid._bench import measure, ours
+from lucid._bench import ours
+from lucid._bench.measure import race
+from lucid._bench.memory import Ledger
 from lucid._bench.peers import FLOOR, PEERS, Peer
-from lucid._bench.problems import OPERATIONS, Problem, pose
+from lucid._bench.problems import OPERATIONS, Operation, Problem, pose
 
-__all__ = ["main"]
+__all__ = ["Plan", "disagreement", "main"]
 
 TOLERANCE: Final = {"float16": 1e-2, "bfloat16": 5e-2, "float32": 1e-3, "float64": 1e-3}
 """How far a contestant's answer may lie from lucid's in float64, relative."""
 
-Report: TypeAlias = Callable[[dict[str, Any]], None]
+Run = Callable[[], Any]
+
+
+class Report(Protocol):
+    """Tells the process that waits what happens."""
+
+    def __call__(self, kind: str, **facts: Any) -> None: ...
 
 
 class Plan(NamedTuple):
@@ -41,100 +49,87 @@ def main() -> None:
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever a library prints is no event
 
-    def report(event: dict[str, Any]) -> None:
-        print(json.dumps(event), file=events, flush=True)
+    def report(kind: str, **facts: Any) -> None:
+        print(json.dumps({"event": kind, **facts}), file=events)
 
-    limit_threads(plan.threads)
-    contestants = present(plan, report)
-    report({"event": "cases", "total": len(list(cases(plan)))})
-    for name, dtype, size in cases(plan):
-        report({"event": "case", "operation": name, "dtype": dtype, "size": size})
-        report({"event": "result", **result(plan, pose(OPERATIONS[name], dtype, size), contestants, report)})
+    ours.set_threads(plan.threads)
+    backends, peers = present(plan, report)
+    ledger = Ledger() if plan.memory else None
+    rows = list(cases(plan))
+    report("rows", total=len(rows))
+    for op, dtype, size in rows:
+        report("row", operation=op.name, dtype=dtype, size=size)
+        entrants = [each for name in backends for each in ours.contestants(name, op, plan.threads)]
+        entrants += [*peers, FLOOR] if op.against == "peers" else []
+        problem = pose(op, dtype, size)
+        found = memory(ledger, problem, entrants) if ledger else times(plan, problem, entrants, report)
+        report("result", operation=op.name, dtype=dtype, size=size, **found)
 
 
-def cases(plan: Plan) -> Iterator[tuple[str, str, int]]:
+def cases(plan: Plan) -> Iterator[tuple[Operation, str, int]]:
     """Combine operations, dtypes and sizes; an operation may have a size of its own."""
     for name in plan.operations:
-        elements = OPERATIONS[name].elements
+        op = OPERATIONS[name]
         for dtype in plan.dtypes:
-            for size in [elements] if elements else plan.sizes:
-                yield name, dtype, size
+            for size in [op.elements] if op.elements else plan.sizes:
+                yield op, dtype, size
 
 
-def limit_threads(threads: int) -> None:
-    """Limit those that take no notice of the environment."""
-    if set_num_threads := getattr(lucid, "set_num_threads", None):
-        set_num_threads(threads)
-
-
-def present(plan: Plan, report: Report) -> list[Peer]:
-    """Choose the contestants, and report those that are absent."""
-    chosen = []
-    for name in plan.backends:
-        if reason := ours.unusable(name):
-            report({"event": "absent", "name": ours.LUCID + name, "reason": reason})
-        else:
-            chosen.append(ours.contestant(name))
-    for name in plan.peers:
-        if missing := PEERS[name].missing:
-            report({"event": "absent", "name": name, "reason": f"{' and '.join(missing)} not installed"})
-        else:
-            chosen.append(PEERS[name])
-    return [*chosen, FLOOR]
-
-
-def result(plan: Plan, problem: Problem, contestants: list[Peer], report: Report) -> dict[str, Any]:
-    """Measure all who solve a problem; say of the others why not."""
-    runs: dict[str, Callable[[], Any]] = {}
-    refused: dict[str, str] = {}
-    expected = ours.expected(problem)
-    for contestant in contestants:
-        run, reason = admitted(contestant, problem, expected)
-        if run is not None:
-            runs[contestant.name] = run
+def present(plan: Plan, report: Report) -> tuple[list[str], list[Peer]]:
+    """Find the backends and the peers that are here, and report those that are absent."""
+    reasons = {name: ours.unusable(name) for name in plan.backends}
+    missing = {name: PEERS[name].missing for name in plan.peers}
+    for name, reason in reasons.items():
         if reason:
-            refused[contestant.name] = reason
-    times = measure.race(
+            report("absent", name=ours.LUCID + name, reason=reason)
+    for name, packages in missing.items():
+        if packages:
+            report("absent", name=name, reason=f"{' and '.join(packages)} not installed")
+    usable = [name for name, reason in reasons.items() if not reason]
+    return usable, [PEERS[name] for name, packages in missing.items() if not packages]
+
+
+def times(plan: Plan, problem: Problem, entrants: list[Peer], report: Report) -> dict[str, Any]:
+    """Race all who solve a problem; say of the others why not."""
+    runs: dict[str, Run] = {}
+    failed: dict[str, str] = {}
+    wrong: dict[str, str] = {}
+    expected = ours.expected(problem)
+    for entrant in entrants:
+        report("preparing", name=entrant.name)
+        try:
+            run = entrant.make(problem)
+            if run is None:  # not offered
+                continue
+            difference = "" if entrant is FLOOR else disagreement(run(), expected, TOLERANCE[problem.dtype])
+        except Exception as error:  # a compiler that is missing, a dtype that is not taken: anything
+            failed[entrant.name] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            continue
+        if difference:
+            wrong[entrant.name] = difference
+        else:
+            runs[entrant.name] = run
+    del expected
+    raced = race(
         runs,
         plan.budget,
         seed=plan.seed,
         fewest=plan.rounds,
-        progress=lambda share: report({"event": "progress", "share": share}),
+        progress=lambda share: report("progress", share=share),
     )
-    entries = {}
-    references = [name for name in runs if name.startswith(ours.LUCID)]
-    for name, seconds in times.seconds.items():
-        entries[name] = {
-            "seconds": measure.Spread.of(seconds)._asdict(),
-            "fastest": min(seconds),
-            "processors": round(times.processors[name], 2),
-            "ratios": {each: times.ratio(name, each)._asdict() for each in references if each != name},
-        }
-        if plan.memory:
-            entries[name]["extra_bytes"] = measure.extra_bytes(runs[name])
-    return {
-        "operation": problem.op.name,
-        "dtype": problem.dtype,
-        "size": problem.size,
-        "rounds": len(next(iter(times.seconds.values()))),
-        "contestants": entries,
-        "refused": refused,
-    }
+    references = [ours.LUCID + name for name in plan.backends if ours.LUCID + name in runs]
+    return {"contestants": raced.summary(references), "failed": failed, "wrong": wrong}
 
 
-def admitted(
-    contestant: Peer, problem: Problem, expected: tuple[Any, ...]
-) -> tuple[Callable[[], Any] | None, str]:
-    """Return what is measured; or None, and the reason, if there is one beside not offering this."""
-    try:
-        run = contestant.make(problem)
-        if run is None or contestant is FLOOR:
-            return run, ""
-        answer = run()
-    except Exception as error:  # a compiler that is missing, a dtype that is not taken: anything
-        return None, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    difference = disagreement(answer, expected, TOLERANCE[problem.dtype])
-    return (None, f"a wrong answer: {difference}") if difference else (run, "")
+def memory(ledger: Ledger, problem: Problem, entrants: list[Peer]) -> dict[str, Any]:
+    """Account for the memory of those whose arrays are NumPy's."""
+    extra: dict[str, int] = {}
+    for entrant in entrants:
+        if entrant.traced:
+            with suppress(Exception):  # the times have said why
+                if (found := ledger.extra_bytes(entrant.make, problem)) is not None:
+                    extra[entrant.name] = found
+    return {"extra_bytes": extra}
 
 
 def disagreement(answer: Any, expected: tuple[Any, ...], tolerance: float) -> str:

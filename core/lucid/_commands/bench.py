@@ -4,13 +4,13 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from lucid._bench import report, session
+from lucid._bench import markdown, report, session
 from lucid._bench.peers import PEERS
 from lucid._bench.problems import DTYPES, OPERATIONS
 from lucid._bench.worker import Plan
@@ -18,98 +18,107 @@ from lucid._commands._text import add_texts
 
 __all__ = ["add", "run"]
 
-HELP: Final = "measure the losses' speed beside that of other libraries"
+HELP: Final = "measure the speed of the losses beside that of other libraries"
 DESCRIPTION: Final = """\
-Measure how fast the losses are, beside those of the libraries that are installed: interleaved runs
-in a process of their own, one thread each unless asked, medians and quartiles of the times and of
-the ratios. A contestant whose answer is wrong is not measured.
-Needs python -m pip install "lucid-bce[bench]"
+Measure how fast the losses are, beside those of the libraries that are installed. All run in one
+process with one thread each, unless asked otherwise: every contestant once in each round, in a
+shuffled order. Medians and quartiles are shown, of the times and of the ratios. A contestant whose
+answer is wrong is not measured. Needs python -m pip install "lucid-bce[bench]"
 """
 EPILOG: Final = """\
 operations:
 {operations}
 
+peers:
+{peers}
+
 exit status:
-  0 if all was measured, 1 if a contestant failed or was wrong, 2 if nothing could be measured
+  0 if all went well, 1 if lucid or a peer gave a wrong answer or lucid failed, 2 if nothing could
+  be measured
 
 examples:
   lucid bench --quick
   lucid bench --op mean gradient --dtype float32 --peer torch jax
   lucid bench --op mean --size 2^16..2^27 --plot cost.png
-  lucid bench --json speed.json --plot speed.png
+  lucid bench --memory --json speed.json
+  lucid bench --read speed.json --plot speed.png
 """
-QUICK: Final[dict[str, Any]] = {"size": [2**18], "dtype": ["float32"], "seconds": 0.3}
 
 
 def add(commands: Any) -> None:
     """Describe the command."""
     parser = commands.add_parser("bench", help=HELP)
-    listed = "\n".join(f"  {each.name:16} {each.title}" for each in OPERATIONS.values())
-    add_texts(parser, DESCRIPTION, EPILOG.format(operations=listed))
-    several = {"nargs": "+", "action": "extend", "metavar": "NAME"}
-    parser.add_argument("--op", **several, choices=OPERATIONS, help="which operations (all)")
-    parser.add_argument("--dtype", **several, choices=DTYPES, help=f"{', '.join(DTYPES)} (the last two)")
-    parser.add_argument(
-        "--size",
-        nargs="+",
-        action="extend",
-        type=sizes,
-        metavar="N",
-        help="how many elements: 1000, 2^22 or 2^16..2^27 (2^22)",
+    operations = "\n".join(f"  {each.name:16} {each.title}" for each in OPERATIONS.values())
+    peers = "\n".join(f"  {each.name:16} {each.title}" for each in PEERS.values())
+    add_texts(parser, DESCRIPTION, EPILOG.format(operations=operations, peers=peers))
+    what = parser.add_argument_group("what is measured")
+
+    def several(flag: str, help: str, **options: Any) -> None:
+        what.add_argument(flag, nargs="+", action="extend", **{"metavar": "NAME", "help": help, **options})
+
+    several("--op", "operations (all)", choices=OPERATIONS)
+    several("--dtype", f"{', '.join(DTYPES)} (the last two)", choices=DTYPES)
+    several("--size", "elements: 1000, 2^22 or 2^16..2^27 (2^22)", type=sizes, metavar="N")
+    several("--backend", "lucid's backends; the first one leads (numpy torch)")
+    several("--peer", "whom lucid is compared with, or none (all)", choices=[*PEERS, "none"])
+    what.add_argument("--memory", action="store_true", help="also bytes beyond operands and result")
+    how = parser.add_argument_group("how")
+    how.add_argument("--threads", type=at_least_one, default=1, metavar="N", help="threads for each (1)")
+    how.add_argument("--seconds", type=seconds, metavar="S", help="time for a row (5)")
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="of the order of the runs (0)")
+    how.add_argument("--quick", action="store_true", help="float32, 2^18 elements, 0.3 s a row, by default")
+    shown = parser.add_argument_group("what becomes of it, beside the tables on the terminal")
+    shown.add_argument("--json", type=Path, metavar="FILE", help="write all of it")
+    shown.add_argument("--plot", type=Path, metavar="FILE.png", help="draw it; cost against size, if several")
+    shown.add_argument(
+        "--markdown", type=Path, metavar="FILE.md", help=f"write tables below {markdown.BEGIN}"
     )
-    parser.add_argument(
-        "--backend", nargs="+", action="extend", metavar="NAME", help="lucid's backends (numpy torch)"
-    )
-    parser.add_argument(
-        "--peer", nargs="*", action="extend", metavar="NAME", choices=PEERS, help=f"{', '.join(PEERS)} (all)"
-    )
-    parser.add_argument("--threads", type=positive, default=1, metavar="N", help="threads for each (1)")
-    parser.add_argument("--seconds", type=float, metavar="S", help="time to spend on a row (4)")
-    parser.add_argument("--seed", type=int, default=0, help="of the order of the runs (0)")
-    parser.add_argument(
-        "--quick", action="store_true", help="2^18 elements, float32, 0.3 s a row, unless said otherwise"
-    )
-    parser.add_argument(
-        "--memory",
-        action="store_true",
-        help="also the bytes that NumPy allocates at the peak, beyond inputs and result",
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
-    parser.set_defaults(run=run, parser=parser)
+    shown.add_argument("--read", type=Path, metavar="FILE", help="measure nothing; take what --json wrote")
+    parser.set_defaults(run=run)
 
 
 def sizes(text: str) -> list[int]:
     """Read a number of elements, or a range of powers of two."""
-    if found := re.fullmatch(r"2\^(\d+)\.\.2\^(\d+)", text):
-        return [1 << n for n in range(int(found[1]), int(found[2]) + 1)]
-    found = re.fullmatch(r"2\^(\d+)|(\d+)", text)
-    if not found or (size := 1 << int(found[1]) if found[1] else int(found[2])) < 1:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no number of elements such as 1000, 2^22 or 2^16..2^27"
-        )
-    return [size]
+    if found := re.fullmatch(r"2\^(\d\d?)(?:\.\.2\^(\d\d?))?", text):
+        first, last = int(found[1]), int(found[2] or found[1])
+        if first <= last:
+            return [1 << exponent for exponent in range(first, last + 1)]
+    if text.isdecimal() and int(text):
+        return [int(text)]
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of elements such as 1000, 2^22 or 2^16..2^27")
 
 
-def positive(text: str) -> int:
+def at_least_one(text: str) -> int:
     """Read a number of threads."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of threads")
     return int(text)
 
 
+def seconds(text: str) -> float:
+    """Read a time."""
+    try:
+        if 0 < float(text) <= 3600:
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0, up to an hour")
+
+
 def plan_of(options: argparse.Namespace) -> Plan:
     """Fill in what was not said."""
-    quick: dict[str, Any] = QUICK if options.quick else {}
+    size, dtypes, budget = (
+        (2**18, ["float32"], 0.3) if options.quick else (2**22, ["float32", "float64"], 5.0)
+    )
     return Plan(
         operations=list(dict.fromkeys(options.op or OPERATIONS)),
-        dtypes=list(dict.fromkeys(options.dtype or quick.get("dtype", ["float32", "float64"]))),
-        sizes=sorted({each for several in options.size or [] for each in several})
-        or quick.get("size", [2**22]),
+        dtypes=list(dict.fromkeys(options.dtype or dtypes)),
+        sizes=sorted({each for several in options.size or [[size]] for each in several}),
         backends=list(dict.fromkeys(options.backend or ["numpy", "torch"])),
-        peers=list(PEERS if options.peer is None else dict.fromkeys(options.peer)),
+        peers=[name for name in dict.fromkeys(options.peer or PEERS) if name != "none"],
         threads=options.threads,
-        budget=options.seconds or quick.get("seconds", 4.0),
-        rounds=3 if options.quick else 5,
+        budget=options.seconds or budget,
+        rounds=5,
         memory=options.memory,
         seed=options.seed,
     )
@@ -117,65 +126,85 @@ def plan_of(options: argparse.Namespace) -> Plan:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, and say who wins."""
-    missing = [name for name in ("tqdm",) if find_spec(name) is None]
-    if missing:
-        print(
-            f'lucid: bench needs {", ".join(missing)}; python -m pip install "lucid-bce[bench]"',
-            file=sys.stderr,
-        )
-        return 2
-    plan = plan_of(options)
-    record: dict[str, Any] = {
-        "machine": session.machine(plan),
-        "plan": plan._asdict(),
-        "absent": {},
-        "results": [],
-    }
     try:
-        with bar() as advance:
-            for event in session.events(plan):
-                advance(event)
-                note(record, event)
-    except session.BrokenOffError as error:
+        check(options)
+        record = read(options.read) if options.read else measured(plan_of(options))
+        print(report.head(record))
+        for result in record["results"]:
+            print(f"\n{report.table(result, record['plan']['threads'])}")
+        print(f"\n{report.verdict(record)}")
+        write(record, options)
+    except (OSError, ValueError, session.BrokenOffError) as error:
         print(f"lucid: {error}", file=sys.stderr)
         return 2
-    print(report.head(record))
-    for result in record["results"]:
-        print(f"\n{report.table(result)}")
-    print(f"\n{report.verdict(record)}")
+    return report.status(record)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Find out, before anything is measured, what would keep the results from being shown."""
+    needed = (["matplotlib"] if options.plot else []) + ([] if options.read else ["tqdm"])
+    if missing := [name for name in needed if find_spec(name) is None]:
+        raise ValueError(f'this needs {" and ".join(missing)}; python -m pip install "lucid-bce[bench]"')
+    for path in filter(None, (options.json, options.plot)):
+        if not path.parent.is_dir():
+            raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
+    if options.plot and options.plot.suffix != ".png":
+        raise ValueError(f"the picture is a PNG; name it {options.plot.with_suffix('.png')}")
+    if options.markdown:
+        markdown.parts(options.markdown)
+
+
+def read(path: Path) -> session.Record:
+    """Read what was measured before."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        _ = record["machine"], record["plan"], record["absent"], record["results"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not what lucid bench --json writes ({error!r})") from None
+    return dict(record)
+
+
+def write(record: session.Record, options: argparse.Namespace) -> None:
+    """Write the files that were asked for."""
     if options.json:
-        options.json.write_text(json.dumps(record, indent=1) + "\n")
-    return 1 if any(result["refused"] for result in record["results"]) else 0
+        options.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    if options.markdown:
+        options.markdown.write_text(markdown.rewritten(options.markdown, record), encoding="utf-8")
+    if options.plot:
+        from lucid._bench.plot import draw
+
+        draw(record, options.plot)
 
 
-def note(record: dict[str, Any], event: dict[str, Any]) -> None:
-    """Keep what lasts of what the measuring process reports."""
-    kind = event.pop("event")
-    if kind == "absent":
-        record["absent"][event["name"]] = event["reason"]
-    elif kind == "result":
-        record["results"].append(event)
+def measured(plan: Plan) -> session.Record:
+    """Measure, with a bar that shows how far it is."""
+    with bar() as watch:
+        return session.measured(plan, watch)
 
 
 @contextmanager
-def bar() -> Iterator[Any]:
-    """Show how far it is."""
+def bar() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Show how far it is, where a person looks on."""
     from tqdm import tqdm
 
-    with tqdm(bar_format="{l_bar}{bar}| {elapsed} (left: {remaining})", file=sys.stderr) as shown:
-        whole = 0
+    form = "{percentage:3.0f}% {bar:20} {elapsed}, {remaining} left: {desc}"
+    with tqdm(bar_format=form, total=1, smoothing=0, leave=False, disable=None, file=sys.stderr) as shown:
+        rows = 0
+        title = ""
 
-        def advance(event: dict[str, Any]) -> None:
-            nonlocal whole
-            match event["event"]:
-                case "cases":
-                    shown.reset(event["total"])
-                case "case":
-                    shown.set_description_str(report.case_title(event))
-                case "progress":
-                    shown.update(whole + event["share"] - shown.n)
-                case "result":
-                    whole += 1
-                    shown.update(whole - shown.n)
+        def watch(event: dict[str, Any]) -> None:
+            nonlocal rows, title
+            if event["event"] == "rows":
+                shown.reset(event["total"])
+            elif event["event"] == "row":
+                title = report.row_title(event)
+            elif event["event"] == "preparing":
+                shown.set_description_str(f"{title}: preparing {event['name']}")
+            elif event["event"] == "progress":
+                shown.set_description_str(title)
+                shown.update(rows + event["share"] - shown.n)
+            elif event["event"] == "result":
+                rows += 1
+                shown.update(rows - shown.n)
 
-        yield advance
+        yield watch
