@@ -153,7 +153,7 @@ def test_the_module_runs_as_the_command_does():
     assert result.stdout == f"lucid {lucid.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["backends"], ["info"], ["check"]])
+@pytest.mark.parametrize("command", [[], ["backends"], ["info"], ["check"], ["bench"]])
 def test_every_help_text_ends_in_examples(capsys, command):
     with pytest.raises(SystemExit) as exit:
         main([*command, "--help"])

@@ -52,7 +52,7 @@ def sections(record: Record) -> Iterator[str]:
     if alone:
         yield f"### lucid against itself\n\n{against_itself(alone)}"
     if any("extra_bytes" in entry for each in sized for entry in each["contestants"].values()):
-        yield f"### Memory beyond operands and result: KiB\n\n{of_memory(sized)}"
+        yield f"### Memory beyond operands and result: KiB\n\n{of_memory(others)}"
 
 
 def kind(result: Result) -> tuple[str, int]:
@@ -62,32 +62,26 @@ def kind(result: Result) -> tuple[str, int]:
 
 def against_peers(results: Sequence[Result], *, with_dtype: bool = False) -> str:
     """Write one row for each operation, one column for each contestant, with lucid's lead."""
-    names = [FLOOR.name, *PEERS]
-    columns = [name for each in results for name in references(each)]
-    columns += [name for name in names if any(name in each["contestants"] for each in results)]
-    columns = list(dict.fromkeys(columns))
-    rows = [
-        [
-            OPERATIONS[each["operation"]].title + (f", {each['dtype']}" if with_dtype else ""),
-            *(cell(each, name) for name in columns),
-        ]
-        for each in results
-    ]
+    there = {name for each in results for name in each["contestants"]}
+    ours = dict.fromkeys(name for each in results for name in references(each))
+    columns = [*ours, *(name for name in TITLES if name in there)]
+    rows = []
+    for each in results:
+        name = OPERATIONS[each["operation"]].title + (f", {each['dtype']}" if with_dtype else "")
+        rows.append([name, *(cell(each, column) for column in columns)])
     return grid(["", *map(title, columns)], rows)
 
 
 def cell(result: Result, name: str) -> str:
-    """Write a time, and below it lucid's lead on each backend that this is a rival of."""
+    """Write a time, and below it the lead of lucid, bold where it is none."""
     entry = result["contestants"].get(name)
     if entry is None:
         return ""
     time = number(entry["seconds"]["median"] * unit(result)[0])
-    leads = [entry["ratios"][each]["median"] for each in references(result) if name in rivals(result, each)]
-    if name == FLOOR.name:
-        leads = [entry["ratios"][each]["median"] for each in references(result)[:1]]
-    text = ", ".join(
-        f"{number(each)}x" if each >= 1 or name == FLOOR.name else f"**{number(each)}x**" for each in leads
-    )
+    first = references(result)[:1] if name == FLOOR.name else []
+    rivalled = first or [each for each in references(result) if name in rivals(result, each)]
+    leads = [entry["ratios"][each]["median"] for each in rivalled]
+    text = ", ".join(f"**{number(x)}x**" if x < 1 and not first else f"{number(x)}x" for x in leads)
     return f"{time}<br>{text}" if text else time
 
 
@@ -95,39 +89,30 @@ def against_itself(results: Sequence[Result]) -> str:
     """Write how many times as long as the plain call each variant takes."""
     rows = []
     for each in results:
-        base = references(each)[0]
-        scale, _ = unit(each)
         for name, entry in each["contestants"].items():
-            ratio = entry["ratios"].get(base)
-            time = number(entry["seconds"]["median"] * scale)
-            rows.append(
-                [
-                    f"{OPERATIONS[each['operation']].title}, {each['dtype']}, {power(each['size'])}",
-                    title(name),
-                    time,
-                    number(ratio["median"]) + "x" if ratio else "",
-                ]
-            )
-    return grid(["", "", "ns an element", f"time of {title(base)}"], rows)
+            plain = name.partition(",")[0]
+            ratio = entry["ratios"].get(plain)
+            cells = [short_title(each), title(name), number(entry["seconds"]["median"] * unit(each)[0])]
+            rows.append([*cells, f"{number(ratio['median'])}x" if ratio else ""])
+    return grid(["", "", "ns an element", "of the plain call's time"], rows)
 
 
 def of_memory(results: Sequence[Result]) -> str:
     """Write what a call allocates, for those for whom that is known."""
-    columns = list(
-        dict.fromkeys(
-            n for each in results for n, entry in each["contestants"].items() if "extra_bytes" in entry
-        )
-    )
-    columns = [name for name in columns if name != FLOOR.name and "," not in name]
+    known = [
+        name for each in results for name, entry in each["contestants"].items() if "extra_bytes" in entry
+    ]
+    columns = [name for name in dict.fromkeys(known) if name != FLOOR.name and "," not in name]
     rows = []
     for each in results:
-        entries = each["contestants"]
-        cells = (entries.get(name, {}).get("extra_bytes") for name in columns)
-        rows.append(
-            [f"{OPERATIONS[each['operation']].title}, {each['dtype']}, {power(each['size'])}"]
-            + ["" if bytes is None else f"{bytes / 1024:.0f}" for bytes in cells]
-        )
+        found = [each["contestants"].get(name, {}).get("extra_bytes") for name in columns]
+        rows.append([short_title(each), *("" if n is None else f"{n / 1024:.0f}" for n in found)])
     return grid(["", *map(title, columns)], rows)
+
+
+def short_title(result: Result) -> str:
+    """Name a row in a table that mixes dtypes and sizes."""
+    return f"{OPERATIONS[result['operation']].title}, {result['dtype']}, {power(result['size'])}"
 
 
 def behind(record: Record) -> Iterator[str]:

@@ -8,14 +8,14 @@ from math import isqrt
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import lucid
-from lucid._bench.peers import Make, Peer
+from lucid._bench.peers import Contestant, Make
 from lucid._bench.problems import Operation, Problem
 from lucid.errors import LucidError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["LUCID", "contestants", "expected", "numpy_of", "set_threads", "unusable"]
+__all__ = ["LUCID", "entrants", "expected", "numpy_of", "set_threads", "unusable"]
 
 LUCID: Final = "lucid-"  # and the backend's name, in a contestant's
 Layout: TypeAlias = "Callable[[NDArray[Any]], NDArray[Any]]"
@@ -31,12 +31,12 @@ def unusable(backend: str) -> str:
     return ""
 
 
-def contestants(backend: str, op: Operation, threads: int) -> list[Peer]:
+def entrants(backend: str, op: Operation, threads: int) -> list[Contestant]:
     """Enter lucid on a backend; and once more for each variant, if it races itself."""
 
-    def enter(variant: str, make: Make) -> Peer:
+    def enter(variant: str, make: Make) -> Contestant:
         name = LUCID + backend + variant
-        return Peer(name, name, (), make, traced=backend in ON_HOST)
+        return Contestant(name, name, (), make, traced=backend in ON_HOST)
 
     def changed(change: Callable[[Problem], Problem]) -> Make:
         return lambda problem: solver(backend, change(problem))

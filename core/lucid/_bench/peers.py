@@ -11,13 +11,13 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from lucid._bench.problems import Problem
 
-__all__ = ["FLOOR", "PEERS", "Make", "Peer"]
+__all__ = ["FLOOR", "PEERS", "Contestant", "Make"]
 
 Make: TypeAlias = Callable[[Problem], Callable[[], Any] | None]
 
 
-class Peer(NamedTuple):
-    """Somebody else's loss.
+class Contestant(NamedTuple):
+    """Somebody's loss.
 
     Parameters
     ----------
@@ -164,16 +164,16 @@ def on_sklearn(problem: Problem) -> Callable[[], Any] | None:
 
 
 IMPORTED_AS: Final = {"scikit-learn": "sklearn"}
-FLOOR: Final = Peer("floor", "floor", ("numpy",), floor, traced=True)
+FLOOR: Final = Contestant("floor", "floor", ("numpy",), floor, traced=True)
 PEERS: Final = {
     peer.name: peer
     for peer in (
-        Peer("numpy", "NumPy formula", ("numpy",), on_numpy, traced=True),
-        Peer("torch", "PyTorch", ("torch",), on_torch),
-        Peer("torch-compile", "torch.compile", ("torch",), on_compiled_torch),
-        Peer("jax", "JAX jit", ("jax",), on_jax),
-        Peer("optax", "optax jit", ("optax", "jax"), on_optax),
-        Peer("keras", "Keras", ("keras",), on_keras),
-        Peer("sklearn", "scikit-learn", ("scikit-learn",), on_sklearn, traced=True),
+        Contestant("numpy", "NumPy formula", ("numpy",), on_numpy, traced=True),
+        Contestant("torch", "PyTorch", ("torch",), on_torch),
+        Contestant("torch-compile", "torch.compile", ("torch",), on_compiled_torch),
+        Contestant("jax", "JAX jit", ("jax",), on_jax),
+        Contestant("optax", "optax jit", ("optax", "jax"), on_optax),
+        Contestant("keras", "Keras", ("keras",), on_keras),
+        Contestant("sklearn", "scikit-learn", ("scikit-learn",), on_sklearn, traced=True),
     )
 }

@@ -126,7 +126,7 @@ def power(size: int) -> str:
 def number(value: float) -> str:
     """Write three digits, or two below 1."""
     if value < 0.995:
-        return f"{value:.2g}"
+        return f"{value:#.2g}"
     return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"
 
 

@@ -42,11 +42,18 @@ def measured(plan: Plan, watch: Callable[[dict[str, Any]], None]) -> Record:
         elif event["event"] == "result":
             record["results"].append({key: value for key, value in event.items() if key != "event"})
     if plan.memory:
-        accounts = (event["extra_bytes"] for event in events(plan) if event["event"] == "result")
-        for result, account in zip(record["results"], accounts, strict=True):
-            for name in account.keys() & result["contestants"].keys():
-                result["contestants"][name]["extra_bytes"] = account[name]
+        rows = iter(record["results"])
+        for event in events(plan):
+            watch(event)
+            if event["event"] == "result":
+                enter_memory(next(rows), event["extra_bytes"])
     return record
+
+
+def enter_memory(result: dict[str, Any], extra_bytes: dict[str, int]) -> None:
+    """Add the bytes of a call to what is known of those who were timed."""
+    for name in extra_bytes.keys() & result["contestants"].keys():
+        result["contestants"][name]["extra_bytes"] = extra_bytes[name]
 
 
 def events(plan: Plan) -> Iterator[dict[str, Any]]:

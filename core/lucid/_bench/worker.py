@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from lucid._bench import ours
 from lucid._bench.measure import race
 from lucid._bench.memory import Ledger
-from lucid._bench.peers import FLOOR, PEERS, Peer
+from lucid._bench.peers import FLOOR, PEERS, Contestant
 from lucid._bench.problems import OPERATIONS, Operation, Problem, pose
 
 __all__ = ["Plan", "disagreement", "main"]
@@ -59,7 +59,7 @@ def main() -> None:
     report("rows", total=len(rows))
     for op, dtype, size in rows:
         report("row", operation=op.name, dtype=dtype, size=size)
-        entrants = [each for name in backends for each in ours.contestants(name, op, plan.threads)]
+        entrants = [each for name in backends for each in ours.entrants(name, op, plan.threads)]
         entrants += [*peers, FLOOR] if op.against == "peers" else []
         problem = pose(op, dtype, size)
         found = memory(ledger, problem, entrants) if ledger else times(plan, problem, entrants, report)
@@ -75,7 +75,7 @@ def cases(plan: Plan) -> Iterator[tuple[Operation, str, int]]:
                 yield op, dtype, size
 
 
-def present(plan: Plan, report: Report) -> tuple[list[str], list[Peer]]:
+def present(plan: Plan, report: Report) -> tuple[list[str], list[Contestant]]:
     """Find the backends and the peers that are here, and report those that are absent."""
     reasons = {name: ours.unusable(name) for name in plan.backends}
     missing = {name: PEERS[name].missing for name in plan.peers}
@@ -89,7 +89,7 @@ def present(plan: Plan, report: Report) -> tuple[list[str], list[Peer]]:
     return usable, [PEERS[name] for name, packages in missing.items() if not packages]
 
 
-def times(plan: Plan, problem: Problem, entrants: list[Peer], report: Report) -> dict[str, Any]:
+def times(plan: Plan, problem: Problem, entrants: list[Contestant], report: Report) -> dict[str, Any]:
     """Race all who solve a problem; say of the others why not."""
     runs: dict[str, Run] = {}
     failed: dict[str, str] = {}
@@ -121,7 +121,7 @@ def times(plan: Plan, problem: Problem, entrants: list[Peer], report: Report) ->
     return {"contestants": raced.summary(references), "failed": failed, "wrong": wrong}
 
 
-def memory(ledger: Ledger, problem: Problem, entrants: list[Peer]) -> dict[str, Any]:
+def memory(ledger: Ledger, problem: Problem, entrants: list[Contestant]) -> dict[str, Any]:
     """Account for the memory of those whose arrays are NumPy's."""
     extra: dict[str, int] = {}
     for entrant in entrants:

@@ -195,13 +195,15 @@ def bar() -> Iterator[Callable[[dict[str, Any]], None]]:
         def watch(event: dict[str, Any]) -> None:
             nonlocal rows, title
             if event["event"] == "rows":
+                rows = 0
                 shown.reset(event["total"])
             elif event["event"] == "row":
                 title = report.row_title(event)
+                shown.set_description_str(title)
             elif event["event"] == "preparing":
                 shown.set_description_str(f"{title}: preparing {event['name']}")
             elif event["event"] == "progress":
-                shown.set_description_str(title)
+                shown.set_description_str(title, refresh=False)
                 shown.update(rows + event["share"] - shown.n)
             elif event["event"] == "result":
                 rows += 1
