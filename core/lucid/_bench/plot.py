@@ -1,5 +1,6 @@
 """What was measured, as a picture: a row of dots for each operation, or cost against size."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,8 +17,10 @@ MARKS: Final = dict(zip(PEERS, "sDd^vpX", strict=True))
 COLOURS: Final = dict(
     zip(PEERS, ("#7f7f7f", "#d95f02", "#e6ab02", "#1b9e77", "#66a61e", "#7570b3", "#a6761d"), strict=True)
 )
-LUCIDS: Final = ("#0b4fb3", "#6fa8ff", "#00bcd4")  # one for each backend
-FLOORS: Final = "#bbbbbb"
+LUCIDS: Final = {"numpy": "#0b4fb3", "torch": "#6fa8ff"}
+ANOTHER: Final = "#00bcd4"  # backend
+FLOOR_LABEL: Final = "floor: x.sum(); y.sum()"
+GREY, PALE, DARK = "#bbbbbb", "#eeeeee", "#555555"
 
 
 def draw(record: Record, path: Path) -> None:
@@ -39,7 +42,7 @@ def draw(record: Record, path: Path) -> None:
     figure.supxlabel(
         f"{machine['processor']}; {'one thread' if threads == 1 else f'{threads} threads'} each; medians",
         fontsize="small",
-        color="#555555",
+        color=DARK,
     )
     figure.savefig(path, dpi=150, format="png")
 
@@ -47,13 +50,12 @@ def draw(record: Record, path: Path) -> None:
 def draw_dots(figure: Any, results: Sequence[Result]) -> None:
     """Draw a panel for each dtype, and below it one for the operations that are measured by the call."""
     dtypes = list(dict.fromkeys(each["dtype"] for each in results))
-    heights = []
-    groups = []
-    for few in (False, True):
-        group = [each for each in results if bool(OPERATIONS[each["operation"]].elements) is few]
-        if group:
-            groups.append(group)
-            heights.append(len({each["operation"] for each in group}) + 0.6)
+    halves = (
+        [each for each in results if bool(OPERATIONS[each["operation"]].elements) == few]
+        for few in (False, True)
+    )
+    groups = list(filter(None, halves))
+    heights = [len({each["operation"] for each in group}) + 0.6 for group in groups]
     figure.set_size_inches(max(9.0, 2.2 + 4.4 * len(dtypes)), 1.6 + 0.42 * sum(heights))
     panels = figure.subplots(
         len(groups), len(dtypes), squeeze=False, height_ratios=heights, sharex="row", sharey="row"
@@ -70,16 +72,16 @@ def draw_panel(panel: Any, results: Sequence[Result]) -> None:
     """Draw the rows of one dtype."""
     for place, result in enumerate(results):
         scale, _ = unit(result)
-        panel.axhline(place, color="#eeeeee", zorder=0)
+        panel.axhline(place, color=PALE, zorder=0)
         for name, entry in drawn(result):
-            panel.plot(entry["seconds"]["median"] * scale, place, linestyle="", **style(name, result))
+            panel.plot(entry["seconds"]["median"] * scale, place, linestyle="", **style(name))
     titles = [OPERATIONS[each["operation"]].title for each in results]
     panel.set_yticks(range(len(results)), titles)
     panel.set_ylim(len(results) - 0.4, -0.6)
     panel.set_xscale("log")
     panel.xaxis.set_major_formatter("{x:g}")
-    panel.grid(axis="x", color="#eeeeee", zorder=0)
-    size = "" if OPERATIONS[results[0]["operation"]].elements else f" (n = {power(results[0]['size'])})"
+    panel.grid(axis="x", color=PALE, zorder=0)
+    size = "" if OPERATIONS[results[0]["operation"]].elements else f", n = {superscript(results[0]['size'])}"
     panel.set_xlabel(unit(results[0])[1].replace("us ", "µs ") + size)
     panel.spines[["top", "right"]].set_visible(False)
 
@@ -99,11 +101,12 @@ def draw_curves(figure: Any, results: Sequence[Result]) -> None:
                     for each in own
                     if name in each["contestants"]
                 ]
-                panel.plot(*zip(*points, strict=True), **style(name, own[0]))
+                look = style(name) | ({"marker": ""} if name == FLOOR.name else {})
+                panel.plot(*zip(*points, strict=True), **look)
             panel.set(xscale="log", yscale="log", title=f"{OPERATIONS[operation].title}, {dtype}")
             panel.set_xscale("log", base=2)
             panel.yaxis.set_major_formatter("{x:g}")
-            panel.grid(color="#eeeeee")
+            panel.grid(color=PALE)
             panel.spines[["top", "right"]].set_visible(False)
     for panel in panels[-1]:
         panel.set_xlabel("elements")
@@ -112,36 +115,30 @@ def draw_curves(figure: Any, results: Sequence[Result]) -> None:
     add_legend(figure, panels.ravel())
 
 
+def superscript(size: int) -> str:
+    """Write a size as matplotlib takes it."""
+    return re.sub(r"\^(\d+)", r"$^{\1}$", power(size))
+
+
 def drawn(result: Result) -> list[tuple[str, dict[str, Any]]]:
     """Order the contestants so that lucid lies on top."""
     return sorted(result["contestants"].items(), key=lambda each: each[0].startswith(LUCID))
 
 
-def style(name: str, result: Result) -> dict[str, Any]:
+def style(name: str) -> dict[str, Any]:
     """Choose how a contestant is drawn."""
+    if name == FLOOR.name:
+        return {"label": FLOOR_LABEL, "marker": "|", "color": GREY, "markersize": 14, "markeredgewidth": 3}
+    look = {"label": title(name), "markeredgecolor": "white"}
     if name.startswith(LUCID):
-        place = [each for each in result["contestants"] if each.startswith(LUCID)].index(name)
-        look = {"marker": "o", "color": LUCIDS[place % len(LUCIDS)], "markersize": 9, "zorder": 3}
-    elif name == FLOOR.name:
-        look = {"marker": "|", "color": FLOORS, "markersize": 14, "markeredgewidth": 3, "zorder": 1}
-    else:
-        look = {"marker": MARKS[name], "color": COLOURS[name], "markersize": 7, "zorder": 2}
-    label = "floor: x.sum(); y.sum()" if name == FLOOR.name else title(name)
-    return {"label": label, "markeredgecolor": look["color"] if name == FLOOR.name else "white", **look}
+        colour = LUCIDS.get(name.removeprefix(LUCID), ANOTHER)
+        return {**look, "marker": "o", "color": colour, "markersize": 9, "zorder": 3}
+    return {**look, "marker": MARKS[name], "color": COLOURS[name], "markersize": 7, "zorder": 2}
 
 
 def add_legend(figure: Any, panels: Sequence[Any]) -> None:
-    """Name each contestant once, above the panels."""
-    handles = {
-        label: line
-        for panel in panels
-        for line, label in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
-    order = sorted(handles, key=lambda label: not label.startswith("lucid"))
-    figure.legend(
-        [handles[label] for label in order],
-        order,
-        loc="outside upper center",
-        ncols=min(5, len(order)),
-        frameon=False,
-    )
+    """Name each contestant once, above the panels: lucid first, the floor last."""
+    lines = {line.get_label(): line for panel in panels for line in panel.get_legend_handles_labels()[0]}
+    order = sorted(lines, key=lambda label: (label == FLOOR_LABEL, not label.startswith("lucid")))
+    place = {"loc": "outside upper center", "ncols": min(5, len(order)), "frameon": False}
+    figure.legend([lines[label] for label in order], order, **place)
