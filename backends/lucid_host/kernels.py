@@ -12,7 +12,7 @@ from lucid.kernels import ArrayKernel, Logits, Probabilities, Residuals
 from lucid.protocol import Gradients, LossSpec, Needs
 from lucid.tiling import BLOCK, TiledKernel, added
 from lucid_host.blocks import LOSS_ROWS, SLOPE_ROWS, LogitBlock, Operands, ProbabilityBlock
-from lucid_host.few import MOST, FewLogits, FewProbabilities, elements
+from lucid_host.few import FewLogits, FewProbabilities, elements
 from lucid_host.quick import may_be_quick, quick_sum
 from lucid_host.walk import Array, Place, Problem, Scratch, Vector, cut, each_block, places, total
 
@@ -72,41 +72,31 @@ class HostKernel:
         with np.errstate(all="ignore"):
             if spec.reduction == "none":
                 return self.unreduced(spec, operands), Residuals(operands, None, None)
-            loss, denominator = self.reduced(spec, operands)
-            return np.asarray(loss).astype(native(input)), Residuals(operands, denominator, loss)
+            slope = None
+            if needs_grad and spec.reduction != "weighted_mean" and spec.ignore_index is None:
+                divisor = 1.0 if spec.reduction == "sum" else float(input.size)
+                slope = Slope(1.0, divisor, np.empty(input.shape, native(input)))
+            loss, denominator = self.reduced(spec, operands, slope)
+            ready = None if slope is None else [slope.gradient]
+            return np.asarray(loss).astype(native(input)), Residuals(operands, denominator, loss, ready)
 
     def value_and_grad(
         self, spec: LossSpec, input: Array, target: Array, weight: Array | None, pos_weight: Array | None
     ) -> tuple[Array, Array]:
-        """Compute the loss and its gradient by the input in one pass over the operands, if possible."""
-        operands = (input, target, weight, pos_weight)
-        if input.size <= MOST:
-            result, residuals = self.forward(spec, *operands, needs_grad=True)
-            gradient = self.backward(spec, residuals, None, BY_INPUT)[0]
-            assert gradient is not None
-            return result, gradient
-        slope = Slope(1.0, 1.0, np.empty(input.shape, native(input)))
-        with np.errstate(all="ignore"):
-            if spec.reduction == "none":
-                return self.unreduced(spec, operands, slope), slope.gradient
-            if spec.reduction == "sum" or (spec.reduction == "mean" and spec.ignore_index is None):
-                divisor = 1.0 if spec.reduction == "sum" else float(input.size)
-                loss, _ = self.reduced(spec, operands, slope._replace(divisor=divisor))
-            else:  # the divisor is known at the end
-                loss, denominator = self.reduced(spec, operands)
-                self.by_input(spec, operands, slope._replace(divisor=denominator or nan), Scratch())
-            return np.asarray(loss).astype(native(input)), slope.gradient
+        """Compute the loss and its gradient by the input; see `lucid.protocol.Kernel`."""
+        loss, residuals = self.forward(spec, input, target, weight, pos_weight, needs_grad=True)
+        gradient = self.backward(spec, residuals, None, BY_INPUT)[0]
+        assert gradient is not None
+        return loss, gradient
 
-    def unreduced(self, spec: LossSpec, operands: Problem, slope: Slope | None = None) -> Array:
-        """Compute the loss of each element, and write its derivative if that is wanted."""
+    def unreduced(self, spec: LossSpec, operands: Problem) -> Array:
+        """Compute the loss of each element."""
         result = np.empty(operands[0].shape, native(operands[0]))
 
         def compute(place: Place, scratch: Scratch) -> None:
             parts = cut(operands, place)
             block = self.block(spec, parts, scratch, self.dtype(spec, parts))
             store(self.losses(spec, parts, block, scratch), result[place])
-            if slope is not None:
-                self.write_slopes(spec, parts, block, cut_slope(slope, place), scratch)
 
         each_block(compute, result, BLOCK)
         return result
@@ -117,9 +107,14 @@ class HostKernel:
         """Compute the loss and its denominator, unrounded, and write the derivatives if they are wanted."""
         input = operands[0]
 
-        def visit(place: Place, scratch: Scratch) -> None:
-            if slope is not None:
-                self.by_input(spec, cut(operands, place), cut_slope(slope, place), scratch)
+        def visit(place: Place, scratch: Scratch, rest: Vector | None) -> None:
+            if slope is None:
+                return
+            parts, part = cut(operands, place), cut_slope(slope, place)
+            if rest is None or not is_plain(spec, parts) or input.dtype.itemsize < 4:
+                self.by_input(spec, parts, part, scratch)
+            else:
+                hard_slopes(parts[0], rest, part, scratch)
 
         if may_be_quick(spec, input):
             loss = quick_sum(self.arithmetic.groups, partial(self.wide, spec), visit, spec, operands)
@@ -131,7 +126,7 @@ class HostKernel:
             parts = cut(operands, place)
             block = self.block(spec, parts, scratch, wide_dtype(input))
             count, sum_ = counted(spec, block), total(self.losses(spec, parts, block, scratch))
-            visit(place, scratch)
+            visit(place, scratch, None)
             return sum_, count
 
         pieces = each_block(add, input, BLOCK)
@@ -167,6 +162,9 @@ class HostKernel:
         """Compute the gradients; see `lucid.protocol.Kernel`."""
         input = residuals.operands[0]
         by_input = by_target = by_weight = None
+        ones = grad_output is None or (spec.reduction != "none" and float(grad_output) == 1)
+        if needs == BY_INPUT and ones and residuals.ready:
+            return residuals.ready.pop(), None, None
         divisor = nan if residuals.denominator == 0 else residuals.denominator or 1.0
         if needs == BY_INPUT and (at := elements(self.few, spec, residuals.operands)) is not None:
             slopes = self.few.slopes(at)
@@ -224,9 +222,7 @@ class HostKernel:
 
     def dtype(self, spec: LossSpec, parts: Problem) -> type[np.floating[Any]]:
         """The dtype that each element is computed in."""
-        return self.arithmetic.dtype(
-            parts[0], parts[2] is None and parts[3] is None and not spec.label_smoothing
-        )
+        return self.arithmetic.dtype(parts[0], is_plain(spec, parts))
 
     def block(self, spec: LossSpec, parts: Problem, scratch: Scratch, dtype: type[np.floating[Any]]) -> Block:
         """Bring a block into a dtype, with the ignored elements harmless."""
@@ -261,6 +257,19 @@ class HostKernel:
         exact = low >= float(np.finfo(dtype).eps) / float(np.finfo(input.dtype).eps)
         few = None if special is None else np.flatnonzero(special)
         return Block(Operands(x, y, rest, w, v, hard, soft, low, high, exact), kept, few)
+
+
+def is_plain(spec: LossSpec, parts: Problem) -> bool:
+    """Whether there are neither weights nor smoothed labels."""
+    return parts[2] is None and parts[3] is None and not spec.label_smoothing
+
+
+def hard_slopes(input: Array, rest: Vector, slope: Slope, scratch: Scratch) -> None:
+    """Write the derivatives for hard labels, without weights; `rest` is 1 - y, no divisor needs its bound."""
+    t = scratch.rows("slopes", 1, input.size, np.float64)[0]
+    np.copyto(t.reshape(input.shape), input)
+    np.subtract(t, scratch.load("wide rest", rest, np.float64), out=t)
+    store(np.divide(-1 / slope.divisor, t, out=t), slope.gradient)
 
 
 def summed(spec: LossSpec, operands: Problem, losses: list[float]) -> tuple[Array, Residuals]:

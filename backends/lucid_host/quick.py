@@ -12,13 +12,13 @@ places of the sample depend on the shape alone, so the same elements give the sa
 
 from collections.abc import Callable, Iterator, Sequence
 from math import ceil, inf
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
 from lucid.protocol import LossSpec
 from lucid.tiling import added
-from lucid_host.sums import GROUP, ROWS, Values
+from lucid_host.sums import GROUP, ROWS, Groups, Values
 from lucid_host.walk import Array, Place, Problem, Scratch, Vector, cut, each_block, folded, of_each, total
 
 __all__ = ["may_be_quick", "quick_sum"]
@@ -36,7 +36,16 @@ SAMPLE: Final = 1024
 LARGEST: Final = 1 << 18
 """Bytes of an operand's block: with those of the others, and scratch, it stays in a second-level cache."""
 
-Groups: TypeAlias = Callable[[Values, Array], Vector | None]
+Grouping: TypeAlias = Callable[[Values, Array], Groups | None]
+
+
+class Piece(NamedTuple):
+    """A block's sum, of how many groups, and how it was calculated."""
+
+    place: Place
+    sum: float
+    groups: int
+    hard: bool
 
 
 def may_be_quick(spec: LossSpec, input: Array) -> bool:
@@ -46,9 +55,9 @@ def may_be_quick(spec: LossSpec, input: Array) -> bool:
 
 
 def quick_sum(
-    groups: Groups,
+    groups: Grouping,
     losses: Callable[[Problem], Vector],
-    visit: Callable[[Place, Scratch], None],
+    visit: Callable[[Place, Scratch, Vector | None], None],
     spec: LossSpec,
     operands: Problem,
 ) -> float | None:
@@ -61,7 +70,8 @@ def quick_sum(
     losses : callable
         Computes the losses of a block, precisely.
     visit : callable
-        Is called once for each block, which is in the cache then.
+        Is called once for each block, which is in the cache then, with the scratch and what is known of
+        1 - y (see `Groups.rest`).
     spec : LossSpec
         What is computed.
     operands : tuple
@@ -70,34 +80,38 @@ def quick_sum(
     input = operands[0]
     dtype = np.dtype(np.float64 if input.dtype.itemsize == 8 else np.float32)
 
-    def add(place: Place, scratch: Scratch) -> tuple[Place, float, int]:
+    def add(place: Place, scratch: Scratch) -> Piece:
         parts = cut(operands, place)
         found = grouped(groups, spec, parts, dtype, scratch)
-        covered = 0 if found is None else found.size * GROUP
-        sums = [] if found is None else [total(found)]
-        if covered < parts[0].size:
+        covered = 0 if found is None else found.sums.size * GROUP
+        sums = [] if found is None else [total(found.sums)]
+        whole = covered == parts[0].size
+        if not whole:
             sums.append(total(losses(tail(parts, covered))))
-        visit(place, scratch)
-        return place, added(sums), covered // GROUP
+        rest = None if found is None else found.rest
+        visit(place, scratch, rest if whole else None)
+        return Piece(place, added(sums), covered // GROUP, rest is not None)
 
     pieces = each_block(add, input, LARGEST // dtype.itemsize)
-    rough, number = added([sum_ for _, sum_, _ in pieces]), sum(count for _, _, count in pieces)
+    rough, number = added([piece.sum for piece in pieces]), sum(piece.groups for piece in pieces)
     if not number:
         return rough
-    chosen = [place for place, _, count in pieces if count]
 
     def corrected(size: int) -> tuple[float, float]:
         """Return the sum, and how many groups have to be in the sample for it to be good enough."""
-        differences = np.concatenate(
-            [
-                folded(np.add, losses(some), 3) - grouped(groups, spec, some, dtype, Scratch())
-                for some in samples(operands, chosen, size)
-            ]
-        )
-        result = rough + float(differences.mean()) * number
+        differences = []
+        for hard in (True, False):  # what is calculated differently is sampled on its own
+            chosen = [piece.place for piece in pieces if piece.groups and piece.hard == hard]
+            share = ceil(size * len(chosen) / len(pieces))
+            for some in samples(operands, chosen, share) if chosen else ():
+                found = grouped(groups, spec, some, dtype, Scratch(), hard)
+                assert found is not None
+                differences.append(folded(np.add, losses(some), 3) - found.sums)
+        each = np.concatenate(differences)
+        result = rough + float(each.mean()) * number
         unit = abs(result) * float(np.finfo(input.dtype).eps) / 2  # at most one in the last place
         allowed = ALLOWED[input.dtype.itemsize] * unit
-        return result, (float(differences.std()) * number / allowed) ** 2 if allowed else inf
+        return result, (float(each.std()) * number / allowed) ** 2 if allowed else inf
 
     result, needed = corrected(SAMPLE)
     if needed <= SAMPLE:
@@ -110,19 +124,25 @@ def quick_sum(
 
 
 def grouped(
-    groups: Groups, spec: LossSpec, parts: Problem, dtype: np.dtype[Any], scratch: Scratch
-) -> Vector | None:
+    groups: Grouping,
+    spec: LossSpec,
+    parts: Problem,
+    dtype: np.dtype[Any],
+    scratch: Scratch,
+    hard: bool | None = None,
+) -> Groups | None:
     """Add the losses of a block in groups, but for the fewer than eight at its end, and widen the sums."""
     size = parts[0].size // GROUP * GROUP
     x, y = scratch.load("x", parts[0], dtype)[:size], scratch.load("y", parts[1], dtype)[:size]
     w, v = (scratch.factor(name, each, dtype) for name, each in zip("wv", parts[2:], strict=True))
     w, v = (each if isinstance(each, float) else each[:size] for each in (w, v))
-    found = groups(Values(x, y, w, v, spec.label_smoothing), scratch.rows("results", ROWS, size, dtype))
+    at = Values(x, y, w, v, spec.label_smoothing, hard)
+    found = groups(at, scratch.rows("groups", ROWS, size, dtype))
     if found is None:
         return None
-    sums: Vector = scratch.rows("sums", 1, found.size, np.float64)[0]
-    np.copyto(sums, found)
-    return sums
+    sums: Vector = scratch.rows("sums", 1, found.sums.size, np.float64)[0]
+    np.copyto(sums, found.sums)
+    return found._replace(sums=sums)
 
 
 def samples(operands: Problem, chosen: Sequence[Place], number: int) -> Iterator[Problem]:

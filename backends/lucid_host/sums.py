@@ -11,7 +11,7 @@ import numpy as np
 
 from lucid_host.walk import Factor, Vector, folded
 
-__all__ = ["GROUP", "ROWS", "Values", "logit_groups", "probability_groups"]
+__all__ = ["GROUP", "ROWS", "Groups", "Values", "logit_groups", "probability_groups"]
 
 GROUP: Final = 8
 
@@ -22,14 +22,25 @@ LEAST: Final = {np.dtype(np.float32): 2.0**-126, np.dtype(np.float64): 2.0**-144
 """What is at least this is normal, and its logarithm does not meet the bound of -100."""
 
 
+class Groups(NamedTuple):
+    """The losses of a block, in groups; and 1 - y, if each divisor is normal and each label is hard."""
+
+    sums: Vector
+    rest: Vector | None = None
+
+
 class Values(NamedTuple):
-    """A block, contiguous, in float32 or float64; its size is a multiple of eight."""
+    """A block, contiguous, in float32 or float64; its size is a multiple of eight.
+
+    `hard` says whether to take the labels for hard ones; None to look.
+    """
 
     x: Vector
     y: Vector
     w: Factor
     v: Factor
     smoothing: float
+    hard: bool | None
 
     @property
     def unit(self) -> bool:
@@ -37,13 +48,15 @@ class Values(NamedTuple):
         return is_one(self.w) and is_one(self.v)
 
 
-def probability_groups(at: Values, s: Vector) -> Vector | None:
+def probability_groups(at: Values, s: Vector) -> Groups | None:
     """Add the losses from probabilities, group by group, into scratch."""
     if not (in_unit_interval(at.x) and in_unit_interval(at.y)):
         return None
     rest, t, least = np.subtract(1, at.y, out=s[0]), s[1], LEAST[at.x.dtype]
-    hard = not np.vecdot(at.y.reshape(GROUP, -1), rest.reshape(GROUP, -1)).any()
-    if not hard or at.smoothing:
+    hard = at.hard
+    if hard is None:
+        hard = not at.smoothing and not np.vecdot(at.y.reshape(GROUP, -1), rest.reshape(GROUP, -1)).any()
+    if not hard:
         return soft_groups(at, rest, s) if at.x.min() >= least and at.x.max() < 1 else None
     np.subtract(at.x, rest, out=t)  # x for the label 1, -(1 - x) for 0
     products = folded(np.multiply, t, 3) if at.unit else t
@@ -54,10 +67,10 @@ def probability_groups(at: Values, s: Vector) -> Vector | None:
     if not at.unit:
         factor = np.multiply(np.add(np.multiply(at.y, at.v, out=s[2]), rest, out=s[2]), at.w, out=s[2])
         logarithms = folded(np.add, np.multiply(logarithms, factor, out=logarithms), 3)
-    return np.negative(logarithms, out=logarithms)
+    return Groups(np.negative(logarithms, out=logarithms), rest)
 
 
-def soft_groups(at: Values, rest: Vector, s: Vector) -> Vector:
+def soft_groups(at: Values, rest: Vector, s: Vector) -> Groups:
     """Add the losses from probabilities that are neither 0 nor 1, group by group, into scratch."""
     y, rest = smoothed(at, rest, s[3])
     positive = np.multiply(np.log(at.x, out=s[1]), y, out=s[1])
@@ -69,10 +82,10 @@ def soft_groups(at: Values, rest: Vector, s: Vector) -> Vector:
     if not is_one(at.w):
         np.multiply(losses, at.w, out=losses)
     groups = folded(np.add, losses, 3)
-    return np.negative(groups, out=groups)
+    return Groups(np.negative(groups, out=groups))
 
 
-def logit_groups(at: Values, s: Vector) -> Vector | None:
+def logit_groups(at: Values, s: Vector) -> Groups | None:
     """Add the losses from logits, group by group, into scratch; nan for infinities.
 
     Without weights the loss is log(1 + exp(-|z|)) + max(z, 0) - y z, with hard labels without rounding the
@@ -86,14 +99,14 @@ def logit_groups(at: Values, s: Vector) -> Vector | None:
         products = folded(np.multiply, u, 3)
         y = smoothed(at, None, s[2])[0]
         linear = np.subtract(above, np.multiply(y, at.x, out=s[2]), out=above)
-        return np.add(np.log(products, out=products), folded(np.add, linear, 3), out=products)
+        return Groups(np.add(np.log(products, out=products), folded(np.add, linear, 3), out=products))
     decay = np.log(u, out=u)
     positive = np.add(np.subtract(above, at.x, out=s[2]), decay, out=s[2])  # softplus(-z)
     negative = np.add(above, decay, out=above)
     y, rest = smoothed(at, np.subtract(1, at.y, out=decay), s[3])
     np.multiply(positive, np.multiply(y, at.v, out=s[3]), out=positive)
     losses = np.add(positive, np.multiply(negative, rest, out=negative), out=positive)
-    return folded(np.add, np.multiply(losses, at.w, out=losses), 3)
+    return Groups(folded(np.add, np.multiply(losses, at.w, out=losses), 3))
 
 
 def smoothed(at: Values, rest: Vector | None, out: Vector) -> tuple[Vector, Any]:

@@ -122,11 +122,16 @@ def quotient(xp: Namespace, a: Array, b: Array) -> Array:
 
 
 class Residuals(NamedTuple):
-    """What backward wants back: the operands, what the sum was divided by, and the loss, unrounded."""
+    """What backward wants back: the operands, what the sum was divided by, and the loss, unrounded.
+
+    `ready` may hold the gradient by the input for a `grad_output` of 1, for the first one to ask: it is given
+    away once, as the receiver may write to it.
+    """
 
     operands: tuple[Array, Array, Array | None, Array | None]
     denominator: Array | None
     loss: Array
+    ready: list[Array] | None = None
 
 
 @dataclass(frozen=True, slots=True)
