@@ -33,8 +33,9 @@ what is allowed beside the result's own rounding."""
 SAMPLE: Final = 1024
 """Groups in a first sample. A larger one follows if it promises to be large enough, and is not too large."""
 
-LARGEST: Final = 1 << 18
-"""Bytes of an operand's block: with those of the others, and scratch, it stays in a second-level cache."""
+LARGEST: Final = 1 << 19
+"""Bytes of an operand's block. Small ones stay in a second-level cache, large ones keep threads from waiting
+for the interpreter's lock, which each call of NumPy gives up and takes again."""
 
 Grouping: TypeAlias = Callable[[Values, Array], Groups | None]
 
@@ -137,7 +138,8 @@ def grouped(
     w, v = (scratch.factor(name, each, dtype) for name, each in zip("wv", parts[2:], strict=True))
     w, v = (each if isinstance(each, float) else each[:size] for each in (w, v))
     at = Values(x, y, w, v, spec.label_smoothing, hard)
-    found = groups(at, scratch.rows("groups", ROWS, size, dtype))
+    rows = ROWS if at.smoothing or not at.unit else ROWS - 1  # one is for what smoothing and weights make
+    found = groups(at, scratch.rows("groups", rows, size, dtype))
     if found is None:
         return None
     sums: Vector = scratch.rows("sums", 1, found.sums.size, np.float64)[0]

@@ -72,7 +72,7 @@ def probability_groups(at: Values, s: Vector) -> Groups | None:
 
 def soft_groups(at: Values, rest: Vector, s: Vector) -> Groups:
     """Add the losses from probabilities that are neither 0 nor 1, group by group, into scratch."""
-    y, rest = smoothed(at, rest, s[3])
+    y, rest = smoothed(at, rest, s[-1])
     positive = np.multiply(np.log(at.x, out=s[1]), y, out=s[1])
     negative = np.log(np.subtract(1, at.x, out=s[2]), out=s[2])
     np.multiply(negative, rest, out=negative)
@@ -103,8 +103,8 @@ def logit_groups(at: Values, s: Vector) -> Groups | None:
     decay = np.log(u, out=u)
     positive = np.add(np.subtract(above, at.x, out=s[2]), decay, out=s[2])  # softplus(-z)
     negative = np.add(above, decay, out=above)
-    y, rest = smoothed(at, np.subtract(1, at.y, out=decay), s[3])
-    np.multiply(positive, np.multiply(y, at.v, out=s[3]), out=positive)
+    y, rest = smoothed(at, np.subtract(1, at.y, out=decay), s[-1])
+    np.multiply(positive, np.multiply(y, at.v, out=s[-1]), out=positive)
     losses = np.add(positive, np.multiply(negative, rest, out=negative), out=positive)
     return Groups(folded(np.add, np.multiply(losses, at.w, out=losses), 3))
 
