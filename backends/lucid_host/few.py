@@ -4,7 +4,7 @@ Numbers that need care (out of range, on its edge, infinite), options and weight
 is float64: Python's logarithm and NumPy's differ in its last place, which only rounding hides.
 """
 
-from math import exp, inf, log, log1p
+from math import exp, fsum, inf, log, log1p, prod
 from typing import Final, NamedTuple, Protocol
 
 from lucid.protocol import LossSpec
@@ -15,12 +15,17 @@ __all__ = ["MOST", "Few", "FewLogits", "FewProbabilities", "elements"]
 MOST: Final = 96
 """Elements up to which it pays."""
 
+SMALLEST: Final = 2.0**-1000
+CLOSEST: Final = 1 - 1e-5
+"""Bounds of a product of so many: 8 digits of its logarithm are right, of which float32 keeps 7."""
+
 
 class Few(NamedTuple):
-    """The elements of a problem."""
+    """The elements of a problem; `hard` says whether each label is 0 or 1."""
 
     x: list[float]
     y: list[float]
+    hard: bool
 
 
 class Arithmetic(Protocol):
@@ -37,6 +42,9 @@ class Arithmetic(Protocol):
     def losses(self, at: Few) -> list[float]:
         """Compute the unreduced losses."""
 
+    def sum(self, at: Few) -> float:
+        """Add them."""
+
     def slopes(self, at: Few) -> list[float]:
         """Compute the derivatives by the input."""
 
@@ -44,17 +52,17 @@ class Arithmetic(Protocol):
 def elements(arithmetic: Arithmetic, spec: LossSpec, operands: Problem) -> Few | None:
     """List the elements, if they are few and plain; a nan may be among them."""
     input, target, weight, pos_weight = operands
-    if not 0 < input.size <= MOST or input.dtype.itemsize == 8:
+    if input.size > MOST or input.dtype.itemsize == 8 or weight is not None or pos_weight is not None:
         return None
-    if weight is not None or pos_weight is not None:
+    if spec.eps is not None or spec.label_smoothing or spec.ignore_index is not None or not input.size:
         return None
-    if spec.eps is not None or spec.label_smoothing or spec.ignore_index is not None:
-        return None
-    low, high = arithmetic.low[input.dtype.itemsize], arithmetic.high
     x, y = input.reshape(-1).tolist(), target.reshape(-1).tolist()
-    if low < min(x) and max(x) < high and min(y) >= 0 and max(y) <= 1:  # or a nan comes first
-        return Few(x, y)
-    return None
+    hard = {0, 1}.issuperset(y)
+    if not (
+        arithmetic.low[input.dtype.itemsize] < min(x) and max(x) < arithmetic.high
+    ):  # or a nan comes first
+        return None
+    return Few(x, y, hard) if hard or (min(y) >= 0 and max(y) <= 1) else None
 
 
 class FewProbabilities:
@@ -65,15 +73,25 @@ class FewProbabilities:
 
     def losses(self, at: Few) -> list[float]:
         """Compute the unreduced losses."""
-        if {0, 1}.issuperset(at.y):
-            return [-log(p) if y else -log1p(-p) for p, y in zip(*at, strict=True)]
-        return [-y * log(p) - (1 - y) * log1p(-p) for p, y in zip(*at, strict=True)]
+        if at.hard:
+            return [-log(p) if y else -log1p(-p) for p, y in zip(at.x, at.y, strict=True)]
+        return [-y * log(p) - (1 - y) * log1p(-p) for p, y in zip(at.x, at.y, strict=True)]
+
+    def sum(self, at: Few) -> float:
+        """Add the losses; as one logarithm, where what rounds the product is nothing beside it."""
+        if at.hard:
+            product = prod([p if y else 1 - p for p, y in zip(at.x, at.y, strict=True)])
+            if SMALLEST < product < CLOSEST:
+                return -log(product)
+        return fsum(self.losses(at))
 
     def slopes(self, at: Few) -> list[float]:
         """Compute the derivatives by the input."""
+        if at.hard:
+            return [-1 / p if y else 1 / (1 - p) for p, y in zip(at.x, at.y, strict=True)]
         return [
             -1 / p if y == 1 else 1 / (1 - p) if y == 0 else (p - y) / p / (1 - p)
-            for p, y in zip(*at, strict=True)
+            for p, y in zip(at.x, at.y, strict=True)
         ]
 
 
@@ -85,12 +103,18 @@ class FewLogits:
 
     def losses(self, at: Few) -> list[float]:
         """Compute the unreduced losses."""
-        return [log1p(exp(-abs(z))) + ((1 - y) * z if z > 0 else -y * z) for z, y in zip(*at, strict=True)]
+        return [
+            log1p(exp(-abs(z))) + ((1 - y) * z if z > 0 else -y * z) for z, y in zip(at.x, at.y, strict=True)
+        ]
+
+    def sum(self, at: Few) -> float:
+        """Add the losses."""
+        return fsum(self.losses(at))
 
     def slopes(self, at: Few) -> list[float]:
         """Compute the derivatives by the input; with d = exp(-|z|), sigmoid(z) is 1/(1 + d) or d/(1 + d)."""
         decays = [exp(-abs(z)) for z in at.x]
         return [
             ((1 - y) - y * d if z > 0 else (1 - y) * d - y) / (1 + d)
-            for z, y, d in zip(*at, decays, strict=True)
+            for z, y, d in zip(at.x, at.y, decays, strict=True)
         ]

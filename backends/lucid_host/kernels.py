@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
-from math import fsum, nan
+from math import nan
 from typing import Any, Final, NamedTuple
 
 import array_api_compat.numpy as xp
@@ -12,7 +12,7 @@ from lucid.kernels import ArrayKernel, Logits, Probabilities, Residuals
 from lucid.protocol import Gradients, LossSpec, Needs
 from lucid.tiling import BLOCK, TiledKernel, added
 from lucid_host.blocks import LOSS_ROWS, SLOPE_ROWS, LogitBlock, Operands, ProbabilityBlock
-from lucid_host.few import FewLogits, FewProbabilities, elements
+from lucid_host.few import Few, FewLogits, FewProbabilities, elements
 from lucid_host.quick import may_be_quick, quick_sum
 from lucid_host.walk import Array, Place, Problem, Scratch, Vector, cut, each_block, places, total
 
@@ -68,7 +68,7 @@ class HostKernel:
         """Compute the loss; see `lucid.protocol.Kernel`."""
         operands = (input, target, weight, pos_weight)
         if (at := elements(self.few, spec, operands)) is not None:
-            return summed(spec, operands, self.few.losses(at))
+            return self.forward_few(spec, operands, at)
         with np.errstate(all="ignore"):
             if spec.reduction == "none":
                 return self.unreduced(spec, operands), Residuals(operands, None, None)
@@ -88,6 +88,18 @@ class HostKernel:
         gradient = self.backward(spec, residuals, None, BY_INPUT)[0]
         assert gradient is not None
         return loss, gradient
+
+    def forward_few(self, spec: LossSpec, operands: Problem, at: Few) -> tuple[Array, Residuals]:
+        """Compute the loss of few elements."""
+        input = operands[0]
+        if spec.reduction == "none":
+            result = np.array(self.few.losses(at), native(input)).reshape(input.shape)
+            return result, Residuals(operands, None, None)
+        loss, denominator = self.few.sum(at), None
+        if spec.reduction != "sum":
+            denominator = float(input.size)
+            loss /= denominator
+        return np.array(loss, native(input)), Residuals(operands, denominator, loss)
 
     def unreduced(self, spec: LossSpec, operands: Problem) -> Array:
         """Compute the loss of each element."""
@@ -270,19 +282,6 @@ def hard_slopes(input: Array, rest: Vector, slope: Slope, scratch: Scratch) -> N
     np.copyto(t.reshape(input.shape), input)
     np.subtract(t, scratch.load("wide rest", rest, np.float64), out=t)
     store(np.divide(-1 / slope.divisor, t, out=t), slope.gradient)
-
-
-def summed(spec: LossSpec, operands: Problem, losses: list[float]) -> tuple[Array, Residuals]:
-    """Make a result of unreduced losses."""
-    input = operands[0]
-    if spec.reduction == "none":
-        result = np.array(losses, native(input)).reshape(input.shape)
-        return result, Residuals(operands, None, None)
-    loss, denominator = fsum(losses), None
-    if spec.reduction != "sum":
-        denominator = float(len(losses))
-        loss /= denominator
-    return np.array(loss, native(input)), Residuals(operands, denominator, loss)
 
 
 def wide_dtype(input: Array) -> type[np.floating[Any]]:

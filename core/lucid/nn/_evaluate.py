@@ -122,13 +122,18 @@ def whose(operands: "Mapping[str, Any]") -> tuple[Kind, Backend[Any], dict[str, 
     """Find the kind of the result, the backend that the operands share, and those that are its arrays."""
     found: dict[str, Backend[Any]] = {}
     own: dict[str, Any] = {}
+    known: dict[type, Backend[Any] | None] = {}  # the operands are often of one class
     kind: Kind = "python"
     for name, value in operands.items():
         if isinstance(value, Tensor):
             found[name], own[name], kind = value._backend, value._data, "tensor"
-        elif value is not None and (backend := backend_of(value)) is not None:
-            found[name], own[name] = backend, backend.asarray(value)
-            kind = "array" if kind == "python" else kind
+        elif value is not None:
+            cls = type(value)
+            if cls not in known:
+                known[cls] = backend_of(value)
+            if (backend := known[cls]) is not None:
+                found[name], own[name] = backend, backend.asarray(value)
+                kind = "array" if kind == "python" else kind
     return kind, common_backend(found) or get_backend(), own
 
 
