@@ -8,16 +8,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from os import environ
 from pathlib import Path
+from typing import NamedTuple
 
 from cuda_on_cpu.elf import Table, functions
 
 HERE = Path(__file__).parent
+CUDA_VERSIONS = {"cupy-cuda12x": 12090, "cupy-cuda13x": 13000}
 FLAGS = ["-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-fPIC", "-shared", "-fvisibility=hidden"]
+KERNEL_FLAGS = (  # GPU-like: no contraction, wrapping integers
+    "-std=c++17 -fPIC -w -fpermissive -fno-strict-aliasing -fwrapv -ffp-contract=off -fno-gnu-unique "
+    "-fno-threadsafe-statics -fno-math-errno -pipe"
+)
 SANITIZED = "-O1 -g -fsanitize=address"
 EMPTY_HEADERS = (
     "cuda.h",
@@ -31,6 +38,31 @@ EMPTY_HEADERS = (
 
 class CannotStandInError(RuntimeError):
     """The stand-in can't be built or used here."""
+
+
+class InstalledCupy(NamedTuple):
+    """The CuPy that is installed here, and the CUDA that it is for."""
+
+    version: str
+    cuda: int
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """The files that it opens, in an order in which they can be loaded."""
+        major = self.cuda // 1000
+        return (
+            "libcuda.so.1",
+            *(f"lib{name}.so.{major}" for name in ("nvrtc", "cudart", "cublasLt", "cublas")),
+        )
+
+    @classmethod
+    def find(cls) -> "InstalledCupy":
+        """Look it up, without importing it."""
+        for package, cuda in CUDA_VERSIONS.items():
+            with suppress(PackageNotFoundError):
+                return cls(version(package), cuda)
+        names = " or ".join(CUDA_VERSIONS)
+        raise CannotStandInError(f"the stand-in for CUDA is for {names}; python -m pip install cupy-cuda12x")
 
 
 def compiler() -> str:
@@ -75,19 +107,14 @@ def identity() -> str:
             f"the stand-in for CUDA runs on Linux on x86-64 only, and this is {platform.system()} on "
             f"{platform.machine()}"
         )
-    try:
-        cupy = version("cupy-cuda12x")
-    except PackageNotFoundError:
-        raise CannotStandInError(
-            "the stand-in for CUDA is for cupy-cuda12x; python -m pip install cupy-cuda12x"
-        ) from None
+    cupy = InstalledCupy.find()
     if shutil.which(compiler()) is None:
         raise CannotStandInError(
             f"the stand-in for CUDA is compiled by {compiler()}, which is not installed; install it (Debian: "
             f"apt-get install g++), or name another g++ in CUDA_ON_CPU_COMPILER"
         )
     shown = subprocess.run([compiler(), "--version"], capture_output=True, text=True, check=True).stdout
-    digest = sha256("\n".join([shown, cupy, kernel_flags()]).encode())
+    digest = sha256("\n".join([shown, *map(str, cupy), kernel_flags()]).encode())
     for path in [Path(__file__), *sorted(HERE.glob("src/*")), *sorted(HERE.glob("include/*"))]:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -98,16 +125,18 @@ def compile_into(folder: Path) -> None:
     include = shutil.copytree(HERE / "include", folder / "include")
     for name in EMPTY_HEADERS:
         (include / name).touch()
-    write_rest_of_cublas(folder)
+    driver, nvrtc, cudart, cublas_lt, cublas = InstalledCupy.find().libraries
+    write_rest_of_cublas(folder, cublas)
     source = HERE / "src"
     device = [source / f"{name}.cpp" for name in ("runtime", "driver", "launch", "precompiled")]
-    cublas = [source / "cublas.cpp", folder / "rest_of_cublas.cpp"]
+    products = [source / "cublas.cpp", folder / "rest_of_cublas.cpp"]
     jobs = [
-        command(folder, "libcuda.so.1", *device),
-        command(folder, "libnvrtc.so.12", source / "nvrtc.cpp"),
-        command(folder, "libcublas.so.12", *cublas, f"-Wl,--version-script={folder / 'cublas.map'}"),
-        command(folder, "libcudart.so.12", source / "cudart.cpp"),
-        command(folder, "libcublasLt.so.12", "-xc++", "/dev/null"),  # loaded by name only
+        command(folder, driver, *device),
+        command(folder, nvrtc, source / "nvrtc.cpp"),
+        command(folder, cublas, *products, f"-Wl,--version-script={folder / 'cublas.map'}"),
+        command(folder, cudart, source / "cudart.cpp"),
+        command(folder, cublas_lt, "-xc++", "/dev/null"),  # loaded by name only
+        precompiled_prelude(folder),
     ]
     running = [
         subprocess.Popen(job, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for job in jobs
@@ -119,18 +148,34 @@ def compile_into(folder: Path) -> None:
 
 def command(folder: Path, name: str, *sources: Path | str) -> list[str | Path]:
     """Write a compiler's command line."""
-    target: list[str | Path] = [f"-Wl,-soname,{name}", "-o", folder / name]
+    cuda = f"-DCUDA_VERSION={InstalledCupy.find().cuda}"
+    target: list[str | Path] = [cuda, f"-Wl,-soname,{name}", "-o", folder / name]
     return [compiler(), *FLAGS, "-I", folder / "include", *target, *sources, "-ldl", "-lpthread"]
 
 
-def write_rest_of_cublas(folder: Path) -> None:
+def precompiled_prelude(folder: Path) -> list[str | Path]:
+    """Write the command that precompiles what is put before every kernel: half of a kernel's time."""
+    (folder / "kernel_flags").write_text(f"{KERNEL_FLAGS} {kernel_flags()}\n")
+    headers = folder_of("cupy") / "_core" / "include"  # CuPy gives these folders for its own headers
+    includes = [f"-I{each}" for each in (headers, *headers.glob("cupy/_cccl/*"), folder / "include")]
+    prelude = folder / "include" / "prelude.h"
+    flags = [f"@{folder / 'kernel_flags'}", *includes]
+    return [compiler(), *flags, "-xc++-header", prelude, "-o", f"{prelude}.gch"]
+
+
+def folder_of(package: str) -> Path:
+    """Find a package without importing it."""
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
+
+
+def write_rest_of_cublas(folder: Path, library: str) -> None:
     """Write the functions that CuPy's module is linked to and cublas.cpp has not: they say so."""
     ours = (HERE / "src" / "cublas.cpp").read_text().replace("cublas##letter##", "cublasS")
     ours += ours.replace("cublasS", "cublasD")
-    spec = find_spec("cupy_backends")
-    assert spec is not None
-    assert spec.origin is not None
-    (module,) = Path(spec.origin).parent.glob("cuda/libs/cublas.*.so")
+    (module,) = folder_of("cupy_backends").glob("cuda/libs/cublas.*.so")
     wanted = [each.name for each in functions(module, Table.DYNAMIC) if each.section == 0]
     lacking = [name for name in wanted if name.startswith("cublas") and f"{name}(" not in ours]
     lines = ['extern "C" int stand_in_cublas_unsupported();']
@@ -140,7 +185,7 @@ def write_rest_of_cublas(folder: Path) -> None:
         for name in lacking
     ]
     (folder / "rest_of_cublas.cpp").write_text("\n".join(lines) + "\n")
-    (folder / "cublas.map").write_text("libcublas.so.12 { global: *; };\n")
+    (folder / "cublas.map").write_text(f"{library} {{ global: *; }};\n")
 
 
 def sanitized() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What CUDA was asked for."""
+"""What CUDA was asked for, and what it is to refuse."""
 
 import ctypes
 from collections.abc import Iterator
@@ -37,8 +37,29 @@ def counting() -> Iterator[Counts]:
 
 def so_far() -> tuple[int, ...]:
     """Read the counters of libcuda."""
-    fields = astuple(Counts())
-    return tuple((ctypes.c_long * len(fields)).in_dll(install(), "stand_in_counts"))
+    return tuple(requests("stand_in_counts"))
+
+
+def requests(variable: str) -> "ctypes.Array[ctypes.c_long]":
+    """Give a variable of libcuda that has a number for each field of `Counts`."""
+    return (ctypes.c_long * len(astuple(Counts()))).in_dll(install(), variable)
+
+
+@contextmanager
+def failing(**statuses: int) -> Iterator[None]:
+    """Answer requests by CUDA's errors while the block runs: ``launches=719``, by a field of `Counts`.
+
+    Such a request is not carried out. CuPy's pool is left out, so that each array is an allocation.
+    """
+    import cupy
+
+    failures = requests("stand_in_failures")
+    try:
+        with cupy.cuda.using_allocator(None):
+            failures[:] = astuple(Counts(**statuses))
+            yield
+    finally:
+        failures[:] = astuple(Counts())
 
 
 def launches_on(stream: int) -> int:

@@ -17,10 +17,9 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-from cuda_on_cpu.build import SANITIZED, CannotStandInError, built, compiler, kernel_flags
+from cuda_on_cpu.build import SANITIZED, CannotStandInError, InstalledCupy, built, compiler, kernel_flags
 from cuda_on_cpu.elf import Table, functions
 
-LIBRARIES = ("libcuda.so.1", "libnvrtc.so.12", "libcudart.so.12", "libcublasLt.so.12", "libcublas.so.12")
 NEEDED = {"cudaMalloc", "cudaMemcpyAsync", "cudaGetDeviceCount"}
 READ, WRITE, EXECUTE = 1, 2, 4
 
@@ -33,12 +32,13 @@ def install() -> ctypes.CDLL:
     home = built()
     os.environ.update(
         CUDA_ON_CPU_COMPILER=compiler(),
-        CUDA_ON_CPU_FLAGS=kernel_flags(),
         CUDA_PATH=str(home),  # for the headers
         CUPY_ACCELERATORS="",  # they are precompiled GPU code
         CUPY_CACHE_DIR=str(home / "kernels"),  # never a real GPU's
     )
-    device, *_ = [ctypes.CDLL(str(home / name), ctypes.RTLD_GLOBAL) for name in LIBRARIES]
+    device, *_ = [
+        ctypes.CDLL(str(home / name), ctypes.RTLD_GLOBAL) for name in InstalledCupy.find().libraries
+    ]
     runtime = import_module("cupy_backends.cuda.api.runtime").__file__
     assert runtime is not None
     redirect(Path(runtime).resolve(), device)

@@ -17,3 +17,5 @@ static inline unsigned short __bfloat16_as_ushort(__nv_bfloat16 b) { return b.bi
 static inline __nv_bfloat16 __ushort_as_bfloat16(unsigned short bits) { return __nv_bfloat16_raw{bits}; }
 static inline __nv_bfloat16 __float2bfloat16(float x) { return x; }
 static inline float __bfloat162float(__nv_bfloat16 b) { return b; }
+static inline bool __hisnan(__nv_bfloat16 b) { return (b.bits & 0x7fff) > 0x7f80; }
+static inline int __hisinf(__nv_bfloat16 b) { return (b.bits & 0x7fff) == 0x7f80 ? (b.bits >> 15 ? -1 : 1) : 0; }

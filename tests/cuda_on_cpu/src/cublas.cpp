@@ -1,17 +1,35 @@
-// libcublas.so.12: what a matrix product of real numbers needs, as plain loops. Matrices lie column by column.
+// libcublas: what a matrix product of real numbers needs, as plain loops. Matrices lie column by column.
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 
 #define API extern "C" __attribute__((visibility("default"))) int
 
 enum { SUCCESS = 0, NOT_SUPPORTED = 15 };
-enum { FLOAT = 0, DOUBLE = 1, HALF = 2 };  // cudaDataType
+enum { FLOAT = 0, DOUBLE = 1, HALF = 2, BFLOAT16 = 14 };  // cudaDataType
 
 struct Handle { void* stream; int pointer_mode, math_mode; };
+
+struct Bfloat16 {
+  uint16_t upper;  // half of a float
+  Bfloat16() = default;
+  explicit Bfloat16(float number) {
+    uint32_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    upper = number != number ? 0x7fff : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+  }
+  explicit operator float() const {
+    uint32_t bits = uint32_t(upper) << 16;
+    float number;
+    memcpy(&number, &bits, sizeof number);
+    return number;
+  }
+};
 
 API stand_in_cublas_unsupported() { return NOT_SUPPORTED; }
 API cublasCreate_v2(Handle** handle) { *handle = new Handle{}; return SUCCESS; }
 API cublasDestroy_v2(Handle* handle) { delete handle; return SUCCESS; }
-API cublasGetVersion_v2(Handle*, int* version) { *version = 120900; return SUCCESS; }
+API cublasGetVersion_v2(Handle*, int* version) { *version = CUDA_VERSION * 10; return SUCCESS; }
 API cublasSetStream_v2(Handle* handle, void* stream) { handle->stream = stream; return SUCCESS; }
 API cublasGetStream_v2(Handle* handle, void** stream) { *stream = handle->stream; return SUCCESS; }
 API cublasSetPointerMode_v2(Handle* handle, int mode) { handle->pointer_mode = mode; return SUCCESS; }
@@ -85,6 +103,7 @@ API cublasGemmStridedBatchedEx(Handle*, int ta, int tb, int m, int n, int k, voi
     case FLOAT: return each(float(), float());
     case DOUBLE: return each(double(), double());
     case HALF: return each(float(), _Float16());
+    case BFLOAT16: return each(float(), Bfloat16());
   }
   return NOT_SUPPORTED;
 }

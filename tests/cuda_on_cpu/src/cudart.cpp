@@ -1,5 +1,5 @@
-// libcudart.so.12: CuPy asks it for its version alone; the runtime that it uses is its own.
+// libcudart: CuPy asks it for its version alone; the runtime that it uses is its own.
 extern "C" __attribute__((visibility("default"))) int cudaRuntimeGetVersion(int* version) {
-  *version = 12090;
+  *version = CUDA_VERSION;
   return 0;
 }

@@ -9,15 +9,22 @@
 
 // CUDA's own numbers.
 enum Status {
-  OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_DEVICE = 101, INVALID_IMAGE = 200, INVALID_HANDLE = 400,
-  NOT_FOUND = 500, LAUNCH_FAILED = 719, NOT_SUPPORTED = 801
+  OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, UNAVAILABLE = 46, INVALID_DEVICE = 101, INVALID_IMAGE = 200,
+  INVALID_HANDLE = 400, NOT_FOUND = 500, LAUNCH_FAILED = 719, NOT_SUPPORTED = 801
 };
-enum { MAJOR = 8, MINOR = 0, CUDA_VERSION = 12090, MAX_THREADS = 1024, MAX_SHARED = 48 << 10, PROCESSORS = 2 };
+enum { MAJOR = 8, MINOR = 0, MAX_THREADS = 1024, MAX_SHARED = 48 << 10, PROCESSORS = 2 };
 
-// What the tests count, and set; the Python package reads and writes it.
-struct Counts { long launches, allocations, to_host, synchronisations; };
-EXPORT Counts stand_in_counts;
+// What the tests count, and set; the Python package reads and writes it. A failure is the status that such requests
+// are answered with, which are then not carried out.
+struct Requests { long launches, allocations, to_host, synchronisations; };
+EXPORT Requests stand_in_counts, stand_in_failures;
 EXPORT int stand_in_flush_subnormals;
+
+// Count a request; the answer is OK unless a test wants a failure.
+inline int request(long Requests::*which) {
+  stand_in_counts.*which += 1;
+  return int(stand_in_failures.*which);
+}
 
 typedef void (*EntryPoint)(void** arguments);
 

@@ -114,7 +114,7 @@ API cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, unsigned gr
   bool block_fits = block_x <= 1024 && block_y <= 1024 && block_z <= 64 &&
                     uint64_t(block_x) * block_y * block_z <= MAX_THREADS;
   if (!some || !grid_fits || !block_fits) return INVALID_VALUE;
-  stand_in_counts.launches++;
+  if (int failure = request(&Requests::launches)) return failure;
   launches_on[stream]++;
   Function* kernel = static_cast<Function*>(function);
   StandInUint3 grid = {grid_x, grid_y, grid_z}, block = {block_x, block_y, block_z};

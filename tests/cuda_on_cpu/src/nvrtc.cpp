@@ -1,4 +1,4 @@
-// libnvrtc.so.12: compiles CUDA C++ with the host's compiler. The "cubin" is a shared library.
+// libnvrtc: compiles CUDA C++ with the host's compiler. The "cubin" is a shared library.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -81,23 +81,15 @@ static string with_entry_points(Program& program) {
   return source;
 }
 
-// The flags are GPU-like: no contraction, wrapping integers. Python sets the variables.
+// The file of flags is build.py's, and so is the prelude, which it has precompiled with them.
 static std::vector<string> compiler() {
-  std::vector<string> command;
-  std::istringstream words(string(getenv("CUDA_ON_CPU_COMPILER")) + " " + getenv("CUDA_ON_CPU_FLAGS"));
-  for (string word; words >> word;) command.push_back(word);
-  for (const char* flag : {"-std=c++17", "-shared", "-fPIC", "-w", "-fpermissive", "-fno-strict-aliasing", "-fwrapv",
-                           "-ffp-contract=off", "-fno-gnu-unique", "-fno-threadsafe-statics", "-fno-math-errno",
-                           "-Wl,-Bsymbolic", "-pipe", "-include", "prelude.h"}) {
-    command.push_back(flag);
-  }
-  command.push_back("-I" + (home() / "include").string());
-  return command;
+  return {getenv("CUDA_ON_CPU_COMPILER"), "@" + (home() / "kernel_flags").string(), "-shared", "-Wl,-Bsymbolic",
+          "-I" + (home() / "include").string(), "-include", "prelude.h"};
 }
 
 API nvrtcVersion(int* major, int* minor) {
-  *major = 12;
-  *minor = 9;
+  *major = CUDA_VERSION / 1000;
+  *minor = CUDA_VERSION % 1000 / 10;
   return SUCCESS;
 }
 API nvrtcGetNumSupportedArchs(int* count) { *count = 1; return SUCCESS; }

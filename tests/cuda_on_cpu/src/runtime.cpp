@@ -10,7 +10,7 @@
 #include <mutex>
 #include "device.h"
 
-Counts stand_in_counts;
+Requests stand_in_counts, stand_in_failures;
 int stand_in_flush_subnormals;
 
 // ---- errors --------------------------------------------------------------------------------------
@@ -20,6 +20,7 @@ EXPORT const char* cudaGetErrorName(int status) {
     case OK: return "cudaSuccess";
     case INVALID_VALUE: return "cudaErrorInvalidValue";
     case OUT_OF_MEMORY: return "cudaErrorMemoryAllocation";
+    case UNAVAILABLE: return "cudaErrorDevicesUnavailable";
     case INVALID_DEVICE: return "cudaErrorInvalidDevice";
     case INVALID_IMAGE: return "cudaErrorInvalidKernelImage";
     case INVALID_HANDLE: return "cudaErrorInvalidResourceHandle";
@@ -43,7 +44,7 @@ API cudaRuntimeGetVersion(int* version) { *version = CUDA_VERSION; return OK; }
 API cudaGetDeviceCount(int* count) { *count = 1; return OK; }
 API cudaGetDevice(int* device) { *device = 0; return OK; }
 API cudaSetDevice(int device) { return device == 0 ? OK : INVALID_DEVICE; }
-API cudaDeviceSynchronize() { stand_in_counts.synchronisations++; return OK; }
+API cudaDeviceSynchronize() { return request(&Requests::synchronisations); }
 API cudaDeviceCanAccessPeer(int* can, int, int) { *can = 0; return OK; }
 
 API cudaDeviceGetAttribute(int* value, int attribute, int device) {
@@ -60,22 +61,48 @@ API cudaDeviceGetAttribute(int* value, int attribute, int device) {
 
 static size_t memory_size() { return size_t(get_phys_pages()) * size_t(sysconf(_SC_PAGESIZE)); }
 
+#if CUDA_VERSION < 13000
+enum { PROPERTIES = 1032 };  // bytes of a cudaDeviceProp
+#else
+enum { PROPERTIES = 1008 };
+#define cudaGetDeviceProperties_v2 cudaGetDeviceProperties
+#endif
+
 API cudaGetDeviceProperties_v2(void* properties, int device) {
-  struct {  // the start of CUDA 12's cudaDeviceProp, which has 1032 bytes
+  struct {  // its start
     char name[256], uuid[16], luid[8];
     unsigned luid_mask;
     size_t memory, shared;
     int registers, warp;
     size_t pitch;
-    int threads, block[3], grid[3], clock;
+    int threads, block[3], grid[3];
+#if CUDA_VERSION < 13000
+    int clock;
+#endif
     size_t constants;
     int major, minor;
     size_t alignment, pitch_alignment;
-    int overlap, processors;
-  } start = {"a CPU that stands in for a GPU", "", "", 0, memory_size(), MAX_SHARED, 64 << 10, 32, 0x7fffffff,
-             MAX_THREADS, {1024, 1024, 64}, {0x7fffffff, 65535, 65535}, 1000000, 64 << 10, MAJOR, MINOR, 512, 32, 0,
-             PROCESSORS};
-  memset(properties, 0, 1032);
+#if CUDA_VERSION < 13000
+    int overlap;
+#endif
+    int processors;
+  } start = {};
+  strcpy(start.name, "a CPU that stands in for a GPU");
+  start.memory = memory_size();
+  start.shared = MAX_SHARED;
+  start.registers = start.constants = 64 << 10;
+  start.warp = 32;
+  start.pitch = 0x7fffffff;
+  start.threads = MAX_THREADS;
+  const int block[] = {1024, 1024, 64}, grid[] = {0x7fffffff, 65535, 65535};
+  memcpy(start.block, block, sizeof block);
+  memcpy(start.grid, grid, sizeof grid);
+  start.major = MAJOR;
+  start.minor = MINOR;
+  start.alignment = 512;
+  start.pitch_alignment = 32;
+  start.processors = PROCESSORS;
+  memset(properties, 0, PROPERTIES);
   memcpy(properties, &start, sizeof start);
   return device == 0 ? OK : INVALID_DEVICE;
 }
@@ -94,12 +121,12 @@ static size_t in_use;
 static int allocate(void** memory, size_t size, Kind kind) {
   *memory = nullptr;
   if (size == 0) return OK;
+  if (int failure = kind == DEVICE ? request(&Requests::allocations) : OK) return failure;
   if (size > memory_size() || posix_memalign(memory, 512, size)) return OUT_OF_MEMORY;
   memset(*memory, 0xFF, size);
   std::lock_guard<std::mutex> guard(blocks_lock);
   blocks[reinterpret_cast<uintptr_t>(*memory)] = {size, kind};
   in_use += size;
-  stand_in_counts.allocations += kind == DEVICE;
   return OK;
 }
 
@@ -125,7 +152,7 @@ API cudaMemGetInfo(size_t* left, size_t* total) {
 }
 
 API cudaMemcpy(void* to, const void* from, size_t size, int direction) {
-  stand_in_counts.to_host += direction == TO_HOST;
+  if (int failure = direction == TO_HOST ? request(&Requests::to_host) : OK) return failure;
   if (size) memmove(to, from, size);
   return OK;
 }
@@ -163,7 +190,7 @@ API cudaStreamCreateWithPriority(void** stream, unsigned flags, int priority) {
   return OK;
 }
 API cudaStreamDestroy(void* stream) { delete static_cast<Stream*>(stream); return OK; }
-API cudaStreamSynchronize(void*) { stand_in_counts.synchronisations++; return OK; }
+API cudaStreamSynchronize(void*) { return request(&Requests::synchronisations); }
 API cudaStreamQuery(void*) { return OK; }
 API cudaStreamWaitEvent(void*, void*, unsigned) { return OK; }
 API cudaStreamIsCapturing(void*, int* status) { *status = 0; return OK; }
@@ -172,7 +199,7 @@ API cudaEventCreate(void** event) { *event = new Event{}; return OK; }
 API cudaEventCreateWithFlags(void** event, unsigned) { *event = new Event{}; return OK; }
 API cudaEventDestroy(void* event) { delete static_cast<Event*>(event); return OK; }
 API cudaEventQuery(void*) { return OK; }
-API cudaEventSynchronize(void*) { stand_in_counts.synchronisations++; return OK; }
+API cudaEventSynchronize(void*) { return request(&Requests::synchronisations); }
 API cudaEventRecord(void* event, void*) {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
