@@ -13,7 +13,7 @@ import lucid
 import lucid_cupy
 from lucid.errors import BackendUnavailableError
 
-EXPECTED = ("not installed", "broken", "no CUDA driver", "too old", "no GPU", "driver fails")
+EXPECTED = ("not installed", "broken", "no CUDA driver", "too old", "no GPU", "driver fails", "NVRTC, is not")
 
 
 class FakeCUDAError(RuntimeError):
@@ -22,21 +22,25 @@ class FakeCUDAError(RuntimeError):
         self.status = status
 
 
-def fake_cupy(*, count=None, status=None, driver=0):
-    """A CuPy whose runtime finds `count` devices, or fails with `status`."""
+def fake_cupy(*, count=None, status=None, driver=0, runtime=12090):
+    """A CuPy whose runtime finds `count` devices, or fails with `status`, and which finds no compiler."""
 
     def device_count():
         if status is not None:
             raise FakeCUDAError(status)
         return count
 
-    runtime = SimpleNamespace(
+    def compiler_version():
+        raise RuntimeError("libnvrtc.so: no such file\nand more of that")
+
+    functions = SimpleNamespace(
         CUDARuntimeError=FakeCUDAError,
         getDeviceCount=device_count,
         driverGetVersion=lambda: driver,
-        runtimeGetVersion=lambda: 12090,
+        runtimeGetVersion=lambda: runtime,
     )
-    return SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
+    compiler = SimpleNamespace(getVersion=compiler_version)
+    return SimpleNamespace(cuda=SimpleNamespace(runtime=functions, nvrtc=compiler))
 
 
 def package_that(does, tmp_path, monkeypatch):
@@ -124,8 +128,10 @@ def test_an_interrupt_during_the_import_is_an_interrupt(tmp_path, monkeypatch):
         (fake_cupy(status=100, driver=12090), "no GPU is visible", "CUDA_VISIBLE_DEVICES (7)"),
         (fake_cupy(count=0, driver=12090), "no GPU is visible", "nvidia-smi -L"),
         (fake_cupy(status=803, driver=12090), "driver fails: cudaError 803", "restart the machine"),
+        (fake_cupy(count=1), "RuntimeError: libnvrtc.so: no such file;", 'install "cupy-cuda12x[ctk]"'),
+        (fake_cupy(count=1, runtime=13000), "NVIDIA's CUDA toolkit 13", 'install "cupy-cuda13x[ctk]"'),
     ],
-    ids=["no driver", "old driver", "no device", "hidden devices", "faulty driver"],
+    ids=["no driver", "old driver", "no device", "hidden", "faulty driver", "no compiler", "nor CUDA 13's"],
 )
 def test_what_keeps_cupy_from_a_gpu_is_said_with_what_mends_it(cupy, told, mended, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", cupy)
@@ -176,9 +182,6 @@ def test_the_error_of_a_device_that_is_full_busy_or_lost_names_it_and_its_cause(
     devices = module("devices")
     monkeypatch.setattr(devices, "name_of", "CUDA device {} (a model)".format)
     cuda = devices.cupy.cuda
-    monkeypatch.setattr(
-        cuda.driver, "CUDADriverError", FakeCUDAError
-    )  # the real one asks the driver for its text
     runtime_error = cuda.runtime.CUDARuntimeError
     for cause, kind, told in (
         (
@@ -189,7 +192,6 @@ def test_the_error_of_a_device_that_is_full_busy_or_lost_names_it_and_its_cause(
         (runtime_error(2), MemoryError, "is out of memory: cudaErrorMemoryAllocation"),
         (runtime_error(46), RuntimeError, "is busy or unavailable: cudaErrorDevicesUnavailable"),
         (runtime_error(700), RuntimeError, "failed: cudaErrorIllegalAddress"),
-        (FakeCUDAError(719), RuntimeError, "failed: cudaError 719"),
     ):
         with pytest.raises(kind, match=r"^CUDA device 3 \(a model\) ") as caught, devices.using(Device()):
             raise cause

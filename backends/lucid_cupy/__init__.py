@@ -42,6 +42,10 @@ FAULTY = (
     "CuPy is installed, but the CUDA driver fails: {error}; see what nvidia-smi says, and restart the "
     "machine if the driver was just updated"
 )
+NO_COMPILER = (
+    "CuPy and a GPU are there, but CUDA's compiler, NVRTC, is not: {error}; python -m pip install "
+    '"cupy-cuda{major}x[ctk]", or install NVIDIA\'s CUDA toolkit {major}'
+)
 
 
 @hookimpl
@@ -74,11 +78,11 @@ def lucid_create_backend(name: str) -> "Backend[Any] | None":
 
 
 def what_is_missing(cupy: Any) -> str | None:
-    """Ask for a device, which `import cupy` does not; say what keeps CuPy from one, if anything does."""
+    """Ask for a device and the compiler, which `import cupy` does not; say what keeps CuPy from them."""
     runtime = cupy.cuda.runtime
     try:
         if runtime.getDeviceCount() > 0:
-            return None
+            return what_the_compiler_lacks(cupy)
         status = NO_DEVICE
     except runtime.CUDARuntimeError as error:
         status, reason = error.status, str(error)
@@ -92,6 +96,16 @@ def what_is_missing(cupy: Any) -> str | None:
     if driver == 0:
         return NO_DRIVER
     return OLD_DRIVER.format(driver=version(driver), runtime=version(runtime.runtimeGetVersion()))
+
+
+def what_the_compiler_lacks(cupy: Any) -> str | None:
+    """Load the compiler; whether it finds CUDA's headers is known when it compiles."""
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except Exception as error:  # an OSError or a RuntimeError, by CuPy's version
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return NO_COMPILER.format(error=reason, major=cupy.cuda.runtime.runtimeGetVersion() // 1000)
+    return None
 
 
 def version(number: int) -> str:

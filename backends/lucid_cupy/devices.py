@@ -8,8 +8,13 @@ import cupy
 
 from lucid_cupy import version
 
-__all__ = ["description", "shared_device", "using"]
+__all__ = ["FAILURES", "description", "shared_device", "using"]
 
+FAILURES: Final = (
+    cupy.cuda.memory.OutOfMemoryError,
+    cupy.cuda.runtime.CUDARuntimeError,
+    cupy.cuda.driver.CUDADriverError,
+)
 OUT_OF_MEMORY, UNAVAILABLE = 2, 46  # cudaErrorMemoryAllocation, cudaErrorDevicesUnavailable; the driver's too
 
 FULL: Final = (
@@ -43,15 +48,10 @@ def shared_device(first: Any, *others: Any) -> Iterator[Any]:
 @contextmanager
 def using(device: Any) -> Iterator[None]:
     """Make a device the current one; its failures name it."""
-    failures = (
-        cupy.cuda.memory.OutOfMemoryError,
-        cupy.cuda.runtime.CUDARuntimeError,
-        cupy.cuda.driver.CUDADriverError,
-    )
     try:
         with device:
             yield
-    except failures as error:
+    except FAILURES as error:
         full = isinstance(error, MemoryError) or error.status == OUT_OF_MEMORY
         text = FULL if full else BUSY if error.status == UNAVAILABLE else FAILED
         message = text.format(device=name_of(device.id), error=error)
@@ -68,8 +68,10 @@ def name_of(device: int) -> str:
 
 
 def description() -> str:
-    """Say what runs the kernels: the GPUs, and the versions that matter."""
+    """Name the GPUs, and the versions of what runs kernels on them."""
     runtime = cupy.cuda.runtime
     names = [name_of(device) for device in range(runtime.getDeviceCount())]
     driver, toolkit = version(runtime.driverGetVersion()), version(runtime.runtimeGetVersion())
-    return f"{', '.join(names)}; driver for CUDA {driver}, CuPy {cupy.__version__} for CUDA {toolkit}"
+    return (
+        f"CuPy {cupy.__version__} for CUDA {toolkit}, with a driver for CUDA {driver}, on {', '.join(names)}"
+    )

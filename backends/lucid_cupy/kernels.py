@@ -11,7 +11,6 @@ from importlib.resources import files
 from math import nan
 from typing import Any, Final, NamedTuple, TypeAlias
 
-import array_api_compat.cupy as xp
 import cupy
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,9 @@ from numpy.typing import NDArray
 from lucid.kernels import forward_only
 from lucid.protocol import BackendInfo, Differentiable, Gradients, Kernel, LossSpec, Needs
 from lucid_cupy import INFO
-from lucid_cupy.devices import description, shared_device, using
+from lucid_cupy.devices import FAILURES, description, shared_device, using
 from lucid_cupy.layouts import DIMENSIONS, layout_of
+from lucid_cupy.namespace import namespace
 
 __all__ = ["CupyBackend"]
 
@@ -41,6 +41,10 @@ INTEGERS: Final = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in
 DIVISORS: Final = {"none": 0, "sum": 0, "mean": 1, "weighted_mean": 2}
 OPTIONS: Final = ("--std=c++17", "--fmad=false", f"-DTHREADS={THREADS}", f"-DDIMENSIONS={DIMENSIONS}")
 SOURCES: Final = ("arrays.cuh", "bce.cuh")
+NOT_COMPILED: Final = (
+    "lucid's kernels don't compile: {error}; CUDA's compiler NVRTC and CUDA's headers have to be there, of "
+    'one version: python -m pip install "cupy-cuda{major}x[ctk]", or set CUDA_PATH to a CUDA toolkit'
+)
 
 
 class Residuals(NamedTuple):
@@ -196,20 +200,27 @@ def source() -> str:
 def compiled(expression: str, device: int) -> Any:
     """Compile one kernel for the current device; CuPy keeps it on disk for the next process."""
     module = cupy.RawModule(code=source(), options=OPTIONS, name_expressions=(expression,))
-    return module.get_function(expression)
+    try:
+        return module.get_function(expression)
+    except FAILURES:
+        raise
+    except (RuntimeError, cupy.cuda.compiler.CompileException) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        major = cupy.cuda.runtime.runtimeGetVersion() // 1000
+        raise RuntimeError(NOT_COMPILED.format(error=reason, major=major)) from error
 
 
 class CupyBackend:
     """CuPy, as lucid sees it."""
 
     info: BackendInfo = INFO
-    xp: Any = xp
+    xp: Any = namespace()
     bce: Kernel[Array] = CupyKernel("Probabilities")
     bce_with_logits: Kernel[Array] = CupyKernel("Logits")
 
     @property
     def description(self) -> str:
-        """The GPUs, and the versions of what is between them and the kernels."""
+        """The GPUs, and the versions of what runs kernels on them."""
         return description()
 
     def asarray(
