@@ -8,6 +8,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy
 import pytest
 
 import lucid
@@ -37,6 +38,7 @@ def test_backends_lists_ours_and_marks_the_default(capsys):
         "usable": True,
         "state": "ready",
         "reason": "",
+        "description": f"NumPy {numpy.__version__}",
     }
     assert all(entry["usable"] or entry["reason"] for entry in backends.values())
 
@@ -44,8 +46,9 @@ def test_backends_lists_ours_and_marks_the_default(capsys):
 def test_backends_prints_plain_text_when_nobody_watches(capsys):
     assert main(["backends"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["backend", "from", "usable", "why", "not"]
-    assert f"*  numpy    lucid-bce {lucid.__version__}  yes" in lines
+    assert lines[0].split("  ")[-1] == "on what, or why not"
+    numpys = f"*  numpy    lucid-bce {lucid.__version__}  yes     NumPy {numpy.__version__}"
+    assert numpys in lines
     assert lines[-1] == "selected: numpy (default)"
 
 
@@ -106,6 +109,25 @@ def test_a_plugin_that_prints_does_not_spoil_the_json(capsys, install_plugin, tm
     _, backends = listing(capsys)
     assert backends["chatty"]["usable"]
     assert backends["chatty"]["distribution"] == "acme-chatty"
+
+
+@pytest.mark.parametrize(
+    ("description", "shown"),
+    [
+        ("property(lambda self: self.nothing)", ""),  # as if there were none
+        ("'an abacus'", "an abacus"),
+        ("property(lambda self: 1 / 0)", "which can't be told: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_backend_may_say_on_what_it_runs(capsys, install_plugin, tmp_path, description, shown):
+    some = f'type("Some", (NumpyBackend,), {{"description": {description}}})()'
+    (tmp_path / "some.py").write_text(HOST.replace("NumpyBackend()", some))
+    install_plugin(tmp_path / "some.py")
+    _, backends = listing(capsys)
+    assert backends["some"]["usable"]
+    assert backends["some"]["description"] == shown
+    assert main(["backends"]) == 0
+    assert shown in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("value", "status"), [("1", 0), ("perhaps", 1)])

@@ -20,6 +20,7 @@ class NumpyBackend:
     """NumPy, as lucid sees it."""
 
     info: BackendInfo = INFO
+    description: str = f"NumPy {np.__version__}"
     xp: Any = xp
     bce: Kernel[Array] = BCE
     bce_with_logits: Kernel[Array] = BCE_WITH_LOGITS

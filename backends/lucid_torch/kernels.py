@@ -86,6 +86,11 @@ class TorchBackend:
     bce: Kernel[torch.Tensor] = TorchKernel(BCE, ArrayKernel(xp, Probabilities()))
     bce_with_logits: Kernel[torch.Tensor] = TorchKernel(BCE_WITH_LOGITS, ArrayKernel(xp, Logits()))
 
+    @property
+    def description(self) -> str:
+        """The version, and where new tensors go."""
+        return f"PyTorch {torch.__version__} on {torch.get_default_device()}"
+
     def asarray(
         self,
         data: torch.Tensor | NDArray[Any],

@@ -138,7 +138,11 @@ class Kernel(Protocol[A]):
 
 
 class Backend(Protocol[A]):
-    """An array library, as lucid sees it."""
+    """An array library, as lucid sees it.
+
+    It may have one member more, ``description``: a string that says what it runs on, such as the library's
+    version and the device's name. `lucid backends` shows it.
+    """
 
     @property
     def info(self) -> BackendInfo:

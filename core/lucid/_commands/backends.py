@@ -30,11 +30,13 @@ exit status:
 --json prints this object, which later versions may add to:
   {"selected": {"spec": str, "rule": str, "usable": bool, "reason": str},
    "backends": [{"name": str, "distribution": str, "version": str,
-                 "selected": bool, "usable": bool, "state": str, "reason": str}, ...]}
-  spec      what was asked for, such as "torch" or "cupy,numpy"
-  rule      what asked for it: "LUCID_BACKEND" or "default"
-  state     "ready", "failed" or "disabled"
-  reason    why it is not usable; "" if it is
+                 "selected": bool, "usable": bool, "state": str, "reason": str,
+                 "description": str}, ...]}
+  spec         what was asked for, such as "torch" or "cupy,numpy"
+  rule         what asked for it: "LUCID_BACKEND" or "default"
+  state        "ready", "failed" or "disabled"
+  reason       why it is not usable; "" if it is
+  description  what it runs on: versions, a device; "" if it doesn't say, or is not usable
 
 examples:
   lucid backends
@@ -56,18 +58,19 @@ def run(options: argparse.Namespace) -> int:
     with redirect_stdout(sys.stderr):  # what a plugin prints is not part of the list
         entries = started()
         backend, reason = chosen()
+        descriptions = [described(entry) for entry in entries]
     spec, rule = selected()
     marks = [backend is not None and backend is backend_of(entry) for entry in entries]
     if options.json:
         selection = {"spec": spec, "rule": rule, "usable": backend is not None, "reason": reason}
-        described = [as_json(entry, mark) for entry, mark in zip(entries, marks, strict=True)]
-        print(json.dumps({"selected": selection, "backends": described}, indent=2))
+        listed = [as_json(*each) for each in zip(entries, marks, descriptions, strict=True)]
+        print(json.dumps({"selected": selection, "backends": listed}, indent=2))
     else:
         rows = [
-            ("*" if mark else "", e.name, f"{e.distribution} {e.version}", usable(e), e.reason)
-            for e, mark in zip(entries, marks, strict=True)
+            ("*" if mark else "", e.name, f"{e.distribution} {e.version}", usable(e), e.reason or description)
+            for e, mark, description in zip(entries, marks, descriptions, strict=True)
         ]
-        print_table(("", "backend", "from", "usable", "why not"), rows)
+        print_table(("", "backend", "from", "usable", "on what, or why not"), rows)
         print(f"\nselected: {spec} ({rule if rule == 'default' else f'by {rule}'})")
         if backend is None:
             print(f"which can't be used: {one_line(reason)}")
@@ -102,11 +105,20 @@ def backend_of(entry: BackendEntry) -> "Backend[Any] | None":
     return lucid.get_backend(f"{entry.distribution}:{entry.name}") if entry.state == "ready" else None
 
 
+def described(entry: BackendEntry) -> str:
+    """Say what a backend runs on, if it is started and says so; one that fails to is still a backend."""
+    try:
+        return str(getattr(backend_of(entry), "description", ""))
+    except Exception as error:  # anything: a plugin's own code, which may ask a device
+        return f"which can't be told: {type(error).__name__}: {error}"
+
+
 def usable(entry: BackendEntry) -> str:
     """Say it in a word."""
     return {"ready": "yes", "disabled": "disabled"}.get(entry.state, "no")
 
 
-def as_json(entry: BackendEntry, mark: bool) -> dict[str, str | bool]:
+def as_json(entry: BackendEntry, mark: bool, description: str) -> dict[str, str | bool]:
     """Describe a backend as the help promises."""
-    return {**entry._asdict(), "selected": mark, "usable": entry.state == "ready"}
+    more = {"selected": mark, "usable": entry.state == "ready", "description": description}
+    return {**entry._asdict(), **more}
