@@ -165,3 +165,20 @@ using std::abs; using std::fmax; using std::fmin; using std::pow;
 using std::isfinite; using std::isinf; using std::isnan; using std::signbit;
 static inline float rsqrt(float x) { return 1 / std::sqrt(x); }
 static inline double rsqrt(double x) { return 1 / std::sqrt(x); }
+
+// ---- the errors that CUDA's functions may have, in ULPs from the correctly rounded result: -DSTAND_IN_ULPS=1 or -1 ---
+
+#ifdef STAND_IN_ULPS
+template <class T> static inline T stand_in_off(long double right, int ulps) {
+  T rounded = T(right);
+  if (rounded == 0 || rounded == 1 || !std::isfinite(rounded)) return rounded;
+  for (; ulps; --ulps) rounded = std::nextafter(rounded, T(STAND_IN_ULPS) * std::numeric_limits<T>::infinity());
+  return rounded;
+}
+#define STAND_IN_OFF(name, float_ulps)                                                                        \
+  extern "C" double name(double x) noexcept { return stand_in_off<double>(name##l(x), 1); }                  \
+  extern "C" float name##f(float x) noexcept { return stand_in_off<float>(name##l(x), float_ulps); }
+STAND_IN_OFF(log, 1)
+STAND_IN_OFF(log1p, 1)
+STAND_IN_OFF(exp, 2)
+#endif
