@@ -4,9 +4,10 @@
     python tests/check_nvrtc.py --markdown      # write the table into docs/gpu.md
     python tests/check_nvrtc.py 80 90 --all     # only these architectures, but every kind of operands
 
-It needs CuPy, and the compiler and CUDA's headers as pip installs them (nvidia-cuda-nvrtc-cu12,
-nvidia-cuda-runtime-cu12): no GPU, no driver and no CUDA toolkit. What is compiled is what CuPy would compile,
-with the options that CuPy gives; the compiler itself reports registers and spills.
+It needs CuPy, and the compiler and CUDA's headers as pip installs them (nvidia-cuda-nvrtc-cu12 and
+nvidia-cuda-runtime-cu12; without -cu12 for CUDA 13, which has no sm_70): no GPU, no driver and no CUDA
+toolkit. What is compiled is what CuPy would compile, with the options that CuPy gives; the compiler itself
+reports registers and spills.
 """
 
 import argparse
@@ -100,7 +101,8 @@ def reported(log: str) -> Iterator[tuple[str, Usage]]:
 
 def table(found: dict[int, dict[Variant, Usage]]) -> str:
     """Lay out the registers of each kernel, from the fewest to the most, as Markdown."""
-    version = metadata.version("nvidia-cuda-nvrtc-cu12")
+    major, _ = nvrtc.getVersion()
+    version = metadata.version("nvidia-cuda-nvrtc" + ("-cu12" if major == 12 else ""))
     heads = " | ".join(f"sm_{architecture}" for architecture in found)
     lines = [
         f"Registers per thread, by NVRTC {version}:",

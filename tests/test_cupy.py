@@ -222,6 +222,7 @@ def test_bfloat16_tensors_stay_bfloat16():
     x = lucid.tensor([[0.5, -1.0], [2.0, 0.0]], dtype="bfloat16", requires_grad=True, backend="cupy")
     for result in (nn.Sigmoid()(x), nn.ReLU()(x), x @ x, 1 - x * x, x / 3, x.mean()):
         assert result.dtype == x.dtype
+    assert (x @ x).tolist() == [[-1.75, -0.5], [1.0, -2.0]]
     model = nn.Linear(2, 1, dtype="bfloat16", backend="cupy")
     nn.BCEWithLogitsLoss()(model(x), lucid.tensor([[0], [1]], backend="cupy")).backward()
     assert model.weight.grad.dtype == x.grad.dtype == x.dtype

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import lucid
@@ -225,6 +226,29 @@ def test_operands_on_two_devices_are_an_error_that_names_both():
         shared_device(one, other),
     ):
         pass
+
+
+def test_the_namespace_is_the_standard_one_where_there_is_no_bfloat16(monkeypatch):
+    namespace = module("namespace")
+    with monkeypatch.context() as patch:
+        patch.setattr(namespace.cupy, "exp", SimpleNamespace(types=["e->e", "f->f"]))  # CuPy 13
+        assert namespace.namespace() is namespace.standard
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    assert namespace.namespace() is namespace.standard
+
+
+def test_bfloat16_is_a_floating_dtype_of_the_namespace():
+    xp = module("namespace").namespace()
+    own = pytest.importorskip("ml_dtypes", reason="needs the ml_dtypes package").bfloat16
+    assert xp.bfloat16 is own
+    single = np.dtype("float32")
+    for dtype in (own, np.dtype(own)):
+        for kind in ("real floating", "numeric", ("bool", "real floating"), own, (single, np.dtype(own))):
+            assert xp.isdtype(dtype, kind)
+        for kind in ("integral", "bool", "complex floating", ("bool", "integral"), single):
+            assert not xp.isdtype(dtype, kind)
+    assert xp.isdtype(single, "real floating")
+    assert not xp.isdtype(single, own)
 
 
 def test_the_bandwidth_example_says_why_it_can_not_measure():

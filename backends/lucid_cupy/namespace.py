@@ -24,13 +24,10 @@ def namespace() -> Any:
         return standard
 
     def isdtype(dtype: Any, kind: Any) -> bool:
-        if np.dtype(dtype) != own:
-            return bool(standard.isdtype(dtype, kind))
-        kinds = kind if isinstance(kind, tuple) else (kind,)
-        return any(
-            each in {"real floating", "numeric"} if isinstance(each, str) else np.dtype(each) == own
-            for each in kinds
-        )
+        kinds = set(kind if isinstance(kind, tuple) else (kind,))
+        if np.dtype(dtype) == own:
+            return not kinds.isdisjoint({"real floating", "numeric", bfloat16, own})
+        return bool(standard.isdtype(dtype, tuple(kinds - {bfloat16, own})))
 
     def where(condition: Any, a: Any, b: Any) -> Any:
         chosen = standard.where(condition, a, b)  # of two bfloat16 arrays CuPy makes one of float32

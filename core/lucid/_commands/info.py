@@ -21,7 +21,7 @@ HELP: Final = "print versions, platform and settings, for a bug report"
 DESCRIPTION: Final = """\
 Print what a bug report needs: the versions of lucid, of what it requires, of the installed plugins
 and of their array libraries; the platform; and the environment variables that change what they do.
-No array library is imported.
+No array library is imported: `lucid backends` does that, and shows the devices that they find.
 """
 EPILOG: Final = "examples:\n  lucid info\n  lucid info --json\n"
 
