@@ -82,6 +82,22 @@ def test_a_quick_mean_is_the_mean_of_the_losses(criterion, labels, options, dtyp
     assert criterion(**options)(x, y) == pytest.approx(wide.mean(), rel=1.2 * float(np.finfo(dtype).eps))
 
 
+def test_targets_of_a_wider_dtype_are_not_rounded() -> None:
+    x, y = np.full(SIZE, 0.5, np.float32), np.ones(SIZE)
+    y[7] = np.nextafter(1, 2)
+    with pytest.raises(ValueError, match=r"target\[7\]"):
+        nn.BCELoss()(x, y)
+    x[:], y[:] = 1 - 2.0**-24, 1 - 2.0**-30
+    gradient = nn.BCELoss(reduction="sum").value_and_grad(x, y)[1]
+    assert gradient[0] == pytest.approx((x[0] - y[0]) / x[0] / (1 - float(x[0])))
+
+
+def test_extended_precision_is_taken() -> None:
+    x = np.full(SIZE, 0.3, np.longdouble)
+    for few in (x, x[:5]):
+        assert float(nn.BCELoss()(few, np.ones(few.size))) == pytest.approx(-np.log(0.3))
+
+
 def test_one_wrong_certainty_is_bounded_among_many_elements() -> None:
     x, y = np.full(SIZE, 0.7, np.float32), np.ones(SIZE, np.float32)
     for wrong in (0.0, 1e-45, 1e-44):

@@ -52,9 +52,9 @@ class Arithmetic(Protocol):
 def elements(arithmetic: Arithmetic, spec: LossSpec, operands: Problem) -> Few | None:
     """List the elements, if they are few and plain; a nan may be among them."""
     input, target, weight, pos_weight = operands
-    if input.size > MOST or input.dtype.itemsize == 8 or weight is not None or pos_weight is not None:
+    if input.dtype.itemsize not in arithmetic.low or not 0 < input.size <= MOST:
         return None
-    if spec.eps is not None or spec.label_smoothing or spec.ignore_index is not None or not input.size:
+    if weight is not None or pos_weight is not None or spec != LossSpec(spec.reduction):
         return None
     x, y = input.reshape(-1).tolist(), target.reshape(-1).tolist()
     hard = {0, 1}.issuperset(y)

@@ -78,8 +78,9 @@ def quick_sum(
     operands : tuple
         The input, the target, the weight and the pos_weight.
     """
-    input = operands[0]
-    dtype = np.dtype(np.float64 if input.dtype.itemsize == 8 else np.float32)
+    input, allowance = operands[0], ALLOWED[min(8, operands[0].dtype.itemsize)]
+    wide = any(each.dtype.kind == "f" and each.dtype.itemsize >= 8 for each in operands[:2])
+    dtype = np.dtype(np.float64 if wide else np.float32)  # which rounds neither input nor target
 
     def add(place: Place, scratch: Scratch) -> Piece:
         parts = cut(operands, place)
@@ -100,10 +101,10 @@ def quick_sum(
 
     def corrected(size: int) -> tuple[float, float]:
         """Return the sum, and how many groups have to be in the sample for it to be good enough."""
-        differences = []
+        differences, quick = [], [piece for piece in pieces if piece.groups]
         for hard in (True, False):  # what is calculated differently is sampled on its own
-            chosen = [piece.place for piece in pieces if piece.groups and piece.hard == hard]
-            share = ceil(size * len(chosen) / len(pieces))
+            chosen = [piece.place for piece in quick if piece.hard == hard]
+            share = ceil(size * len(chosen) / len(quick))
             for some in samples(operands, chosen, share) if chosen else ():
                 found = grouped(groups, spec, some, dtype, Scratch(), hard)
                 assert found is not None
@@ -111,7 +112,7 @@ def quick_sum(
         each = np.concatenate(differences)
         result = rough + float(each.mean()) * number
         unit = abs(result) * float(np.finfo(input.dtype).eps) / 2  # at most one in the last place
-        allowed = ALLOWED[input.dtype.itemsize] * unit
+        allowed = allowance * unit
         return result, (float(each.std()) * number / allowed) ** 2 if allowed else inf
 
     result, needed = corrected(SAMPLE)
