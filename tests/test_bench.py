@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ needs_tqdm = pytest.mark.skipif(
 needs_matplotlib = pytest.mark.skipif(
     find_spec("matplotlib") is None, reason="matplotlib is not installed; see the extra [bench]"
 )
+DOCS = Path(__file__).parent.parent / "docs"
 BRIEF = ["--size", "1000", "--dtype", "float32", "--seconds", "0.01"]
 
 
@@ -94,7 +96,8 @@ def test_lucid_races_itself_and_accounts_for_its_memory(capsys, tmp_path, operat
     arguments = ["--op", operation, "--backend", "numpy", "--memory", "--json", str(tmp_path / "it.json")]
     assert main(["bench", *arguments, *BRIEF]) == 0
     (result,) = json.loads((tmp_path / "it.json").read_text())["results"]
-    variants = {"targets": worker.ours.TARGETS, "layouts": worker.ours.LAYOUTS}[operation]
+    targets = [f"{dtype} targets" for dtype in ours.TARGETS]
+    variants = {"targets": targets, "layouts": list(ours.LAYOUTS)}[operation]
     assert set(result["contestants"]) == {"lucid-numpy", *(f"lucid-numpy, {each}" for each in variants)}
     assert all(0 < each["extra_bytes"] < 2**22 for each in result["contestants"].values())
     assert "extra KiB" in capsys.readouterr().out
@@ -143,6 +146,7 @@ def test_what_can_not_be_measured_is_a_clear_error(capsys, arguments, complaint)
     ("arguments", "complaint"),
     [
         (["--json", "no/such/folder.json"], "there is no folder no/such to write folder.json to"),
+        (["--plot", "it.png", "--op", "targets"], "--op names no operation with peers"),
         (["--plot", "curve.svg"], "the picture is a PNG; name it curve.png"),
         (["--markdown", "page.md"], f"page.md lacks the lines {markdown.BEGIN} and {markdown.END}"),
         (["--read", "page.md"], "page.md is not what lucid bench --json writes"),
@@ -200,6 +204,14 @@ def test_a_page_keeps_its_text_and_gets_its_tables(tmp_path, recorded):
     assert "In 2 of 4 comparisons of this run." in once
     assert main(["bench", "--read", str(recorded), "--markdown", str(page)]) == 0
     assert page.read_text() == once
+
+
+def test_the_documentations_tables_are_those_of_its_measurement(tmp_path):
+    page = DOCS / "performance.md"
+    copy = tmp_path / "copy.md"
+    copy.write_text(page.read_text(encoding="utf-8"), encoding="utf-8")
+    main(["bench", "--read", str(DOCS / "performance.json"), "--markdown", str(copy)])
+    assert copy.read_text(encoding="utf-8") == page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -299,6 +311,22 @@ def test_every_round_runs_every_contestant_and_ratios_are_taken_within_it():
     assert min(calls.values()) > 4
     two = Race({"one": [1.0, 2.0, 30.0], "other": [2.0, 4.0, 60.0]}, {})
     assert two.ratio("other", "one") == Spread(2.0, 2.0, 2.0)
+
+
+def test_lucid_has_more_threads_during_its_own_call_only(monkeypatch):
+    told = []
+    monkeypatch.setattr(lucid, "set_num_threads", told.append, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    op = problems.OPERATIONS["threads"]
+    alone, two, four = ours.entrants("numpy", op, 1)
+    problem = problems.pose(op, "float32", 1000)
+    assert [alone.name, two.name, four.name] == [
+        "lucid-numpy",
+        "lucid-numpy, 2 threads",
+        "lucid-numpy, 4 threads",
+    ]
+    assert alone.make(problem)() == two.make(problem)() == four.make(problem)()
+    assert told == [2, 1, 4, 1]
 
 
 def test_a_slow_contestant_leaves_after_the_first_rounds():

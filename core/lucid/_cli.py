@@ -25,6 +25,7 @@ examples:
   lucid backends                        what is installed, and can it run here?
   LUCID_BACKEND=torch lucid backends    would this setting work?
   lucid check numpy                     are its losses and gradients right?
+  lucid bench --quick                   how fast are they, beside other libraries?
   lucid info                            what a bug report needs
   lucid COMMAND --help                  more about a command
 """

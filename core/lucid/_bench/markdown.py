@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, repeat
 from pathlib import Path
 from typing import Final
 
 from lucid._bench.ours import LUCID
 from lucid._bench.peers import FLOOR, PEERS
 from lucid._bench.problems import OPERATIONS
-from lucid._bench.report import Record, Result, duels, head, number, power, references, rivals, unit
+from lucid._bench.records import Record, Result
+from lucid._bench.report import duels, facts, number, power, references, rivals, unit
 
 __all__ = ["BEGIN", "END", "page", "parts", "rewritten"]
 
@@ -36,23 +37,28 @@ def parts(path: Path) -> tuple[str, str]:
 
 def page(record: Record) -> str:
     """Write the machine, the tables, and where lucid is behind."""
-    return "\n\n".join(["```text\n" + head(record) + "\n```", *sections(record), *behind(record)])
+    listed = "\n".join(f"- {name}: {fact}" for name, fact in facts(record))
+    return "\n\n".join([listed, *sections(record), *behind(record)])
 
 
 def sections(record: Record) -> Iterator[str]:
-    """Write a table for each dtype and size, one of single calls, and one of lucid against itself."""
-    sized = [each for each in record["results"] if not OPERATIONS[each["operation"]].elements]
-    calls = [each for each in record["results"] if OPERATIONS[each["operation"]].elements]
-    others = [each for each in sized if OPERATIONS[each["operation"]].against == "peers"]
-    alone = [each for each in sized if OPERATIONS[each["operation"]].against != "peers"]
-    for (dtype, size), group in groupby(sorted(others, key=kind), kind):
-        yield f"### {dtype}, {power(size)} elements: ns an element\n\n{against_peers(list(group))}"
-    if calls:
-        yield f"### One call: microseconds\n\n{against_peers(calls, with_dtype=True)}"
+    """Write tables for each of lucid's backends, one of lucid against itself, and one of memory."""
+    results = record["results"]
+    others = [each for each in results if OPERATIONS[each["operation"]].against == "peers"]
+    sized = sorted((each for each in others if not OPERATIONS[each["operation"]].elements), key=kind)
+    calls = [each for each in others if OPERATIONS[each["operation"]].elements]
+    alone = [each for each in results if OPERATIONS[each["operation"]].against != "peers"]
+    for reference in dict.fromkeys(name for each in others for name in references(each)):
+        for (dtype, size), group in groupby(sized, kind):
+            table = against_peers(list(group), reference)
+            yield f"### {title(reference)}: {dtype}, {power(size)} elements\n\nns an element\n\n{table}"
+        if calls:
+            table = against_peers(calls, reference, with_dtype=True)
+            yield f"### {title(reference)}: one call\n\nmicroseconds\n\n{table}"
     if alone:
-        yield f"### lucid against itself\n\n{against_itself(alone)}"
+        yield f"### Variants\n\nTheir time, in that of the plain call.\n\n{against_itself(alone)}"
     if any("extra_bytes" in entry for each in sized for entry in each["contestants"].values()):
-        yield f"### Memory beyond operands and result: KiB\n\n{of_memory(others)}"
+        yield f"### Memory\n\nKiB at the peak, beyond operands and result.\n\n{of_memory(sized)}"
 
 
 def kind(result: Result) -> tuple[str, int]:
@@ -60,41 +66,44 @@ def kind(result: Result) -> tuple[str, int]:
     return result["dtype"], result["size"]
 
 
-def against_peers(results: Sequence[Result], *, with_dtype: bool = False) -> str:
-    """Write one row for each operation, one column for each contestant, with lucid's lead."""
-    there = {name for each in results for name in each["contestants"]}
-    ours = dict.fromkeys(name for each in results for name in references(each))
-    columns = [*ours, *(name for name in TITLES if name in there)]
+def against_peers(results: Sequence[Result], reference: str, *, with_dtype: bool = False) -> str:
+    """Write one row for each operation, one column for each rival of lucid on a backend."""
+    results = [each for each in results if reference in each["contestants"]]
+    compared = {name for each in results for name in rivals(each, reference)}
+    columns = [reference, FLOOR.name, *(name for name in PEERS if name in compared)]
     rows = []
     for each in results:
         name = OPERATIONS[each["operation"]].title + (f", {each['dtype']}" if with_dtype else "")
-        rows.append([name, *(cell(each, column) for column in columns)])
-    return grid(["", *map(title, columns)], rows)
+        rows.append([name, *(cell(each, column, reference) for column in columns)])
+    return grid(["", "lucid", *map(title, columns[1:])], rows)
 
 
-def cell(result: Result, name: str) -> str:
-    """Write a time, and below it the lead of lucid, bold where it is none."""
+def cell(result: Result, name: str, reference: str) -> str:
+    """Write a time, and below it the lead of lucid; in bold, where a peer leads."""
     entry = result["contestants"].get(name)
     if entry is None:
         return ""
     time = number(entry["seconds"]["median"] * unit(result)[0])
-    first = references(result)[:1] if name == FLOOR.name else []
-    rivalled = first or [each for each in references(result) if name in rivals(result, each)]
-    leads = [entry["ratios"][each]["median"] for each in rivalled]
-    text = ", ".join(f"**{number(x)}x**" if x < 1 and not first else f"{number(x)}x" for x in leads)
-    return f"{time}<br>{text}" if text else time
+    if name == reference:
+        return time
+    lead = entry["ratios"][reference]["median"]
+    return f"{time}<br>**{number(lead)}x**" if lead < 1 and name in PEERS else f"{time}<br>{number(lead)}x"
 
 
 def against_itself(results: Sequence[Result]) -> str:
     """Write how many times as long as the plain call each variant takes."""
-    rows = []
+    rows: dict[str, dict[str, str]] = {}
     for each in results:
         for name, entry in each["contestants"].items():
-            plain = name.partition(",")[0]
-            ratio = entry["ratios"].get(plain)
-            cells = [short_title(each), title(name), number(entry["seconds"]["median"] * unit(each)[0])]
-            rows.append([*cells, f"{number(ratio['median'])}x" if ratio else ""])
-    return grid(["", "", "ns an element", "of the plain call's time"], rows)
+            plain, _, variant = name.partition(", ")
+            if variant and plain in entry["ratios"]:
+                ratio = number(entry["ratios"][plain]["median"])
+                cells = rows.setdefault(f"{variant}, {power(each['size'])} elements", {})
+                cells[f"{title(plain)}, {each['dtype']}"] = f"{ratio}x"
+    columns = list(dict.fromkeys(column for cells in rows.values() for column in cells))
+    return grid(
+        ["", *columns], [[name, *map(cells.get, columns, repeat(""))] for name, cells in rows.items()]
+    )
 
 
 def of_memory(results: Sequence[Result]) -> str:

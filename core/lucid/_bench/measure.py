@@ -12,7 +12,7 @@ __all__ = ["Race", "Spread", "race"]
 
 SHORTEST: Final = 1e-3  # seconds between two looks at the clock; faster calls are repeated to fill them
 WARM_UP: Final = 3  # calls
-SLOW: Final = 0.1  # the share of the budget above which a contestant runs in the first few rounds only
+SLOW: Final = 0.03  # the share of the budget above which a contestant runs in the first few rounds only
 
 Run = Callable[[], Any]
 
@@ -26,9 +26,9 @@ class Spread(NamedTuple):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
-        """Summarise values, of which there are two at least."""
+        """Summarise values, of which there are two at least, to four digits."""
         lower, _, upper = quantiles(values, n=4, method="inclusive")
-        return cls(median(values), lower, upper)
+        return cls(*(float(f"{value:.4g}") for value in (median(values), lower, upper)))
 
 
 class Race(NamedTuple):
@@ -60,7 +60,7 @@ def race(
     budget: float,
     *,
     seed: int = 0,
-    fewest: int = 5,
+    fewest: int = 7,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Race:
     """Measure contestants against each other.
@@ -71,7 +71,7 @@ def race(
         What each calls. They are warmed up first: compilers compile, caches fill, clocks rise.
     budget : float
         The seconds to spend; at least `fewest` rounds are run, whatever they take. A contestant whose call
-        takes more than a tenth of the budget runs in those only, and its time is not counted.
+        takes more than 3 % of the budget runs in those only, and its time is not counted.
     seed : int
         Of the order in each round.
     fewest : int

@@ -43,7 +43,7 @@ def entrants(backend: str, op: Operation, threads: int) -> list[Contestant]:
 
     entered = [enter("", lambda problem: solver(backend, problem))]
     if op.against == "targets":
-        entered += [enter(f", {dtype}", changed(partial(targets_as, dtype))) for dtype in TARGETS]
+        entered += [enter(f", {dtype} targets", changed(partial(targets_as, dtype))) for dtype in TARGETS]
     elif op.against == "layouts":
         entered += [
             enter(f", {name}", changed(partial(laid_out, layout))) for name, layout in LAYOUTS.items()

@@ -28,7 +28,7 @@ class Contestant(NamedTuple):
     make : callable
         From a problem to what computes it.
     traced : bool
-        Whether its arrays are NumPy's, so that their memory can be accounted for.
+        Whether its memory is accounted for, as it is NumPy's.
     """
 
     name: str
@@ -174,6 +174,6 @@ PEERS: Final = {
         Contestant("jax", "JAX jit", ("jax",), on_jax),
         Contestant("optax", "optax jit", ("optax", "jax"), on_optax),
         Contestant("keras", "Keras", ("keras",), on_keras),
-        Contestant("sklearn", "scikit-learn", ("scikit-learn",), on_sklearn, traced=True),
+        Contestant("sklearn", "scikit-learn", ("scikit-learn",), on_sklearn),
     )
 }

@@ -9,7 +9,8 @@ from lucid._bench.markdown import title
 from lucid._bench.ours import LUCID
 from lucid._bench.peers import FLOOR, PEERS
 from lucid._bench.problems import OPERATIONS
-from lucid._bench.report import Record, Result, power, unit
+from lucid._bench.records import Record, Result
+from lucid._bench.report import power, unit
 
 __all__ = ["draw"]
 

@@ -1,11 +1,13 @@
 """What was measured, in words: a block of lines for each row, and who wins in the end."""
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from statistics import median
+from typing import Final, NamedTuple
 
 from lucid._bench.ours import LUCID
 from lucid._bench.peers import PEERS
 from lucid._bench.problems import OPERATIONS
+from lucid._bench.records import Record, Result
 from lucid._commands._text import aligned
 
 __all__ = [
@@ -22,9 +24,6 @@ __all__ = [
     "verdict",
 ]
 
-Result = dict[str, Any]
-Record = dict[str, Any]
-
 
 class Duel(NamedTuple):
     """How many times as fast as a peer lucid is."""
@@ -39,23 +38,41 @@ class Duel(NamedTuple):
         return f"{self.reference} is {how} {self.peer}: {number(self.lead)}x: {self.title}"
 
 
-BUSY: Final = 0.2  # processors more than threads were asked for
+MORE: Final = 0.2  # processors that are too many, beyond the threads that were asked for
+IDLE: Final = 0.9  # the processors that a contestant has, if nothing else runs
+
+
+def facts(record: Record) -> list[tuple[str, str]]:
+    """Say on what machine, and how, it was measured, each fact with its name."""
+    machine, plan = record["machine"], record["plan"]
+    versions = [f"{name} {version}" for name, version in machine["versions"].items()]
+    threads = "one thread each" if plan["threads"] == 1 else f"{plan['threads']} threads each"
+    found = [
+        ("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['platform']}"),
+        ("versions", ", ".join([f"Python {machine['python']}", *versions])),
+        ("method", f"{threads}; interleaved runs in a shuffled order, {plan['budget']:g} s a row"),
+        (
+            "shown",
+            "medians and [quartiles]; a lead is a ratio of times in one round: above 1, lucid is faster",
+        ),
+        *(("absent", f"{name}: {reason}") for name, reason in record["absent"].items()),
+    ]
+    if (share := processors(record)) < IDLE:
+        found.append(
+            ("busy", f"contestants had {share:.2f} of a processor; repeat this on a quieter machine")
+        )
+    return found
 
 
 def head(record: Record) -> str:
-    """Say on what machine, and how, it was measured."""
-    machine, plan = record["machine"], record["plan"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    threads = "one thread each" if plan["threads"] == 1 else f"{plan['threads']} threads each"
-    lines = [
-        f"machine:  {machine['processor']}, {machine['cores']} cores, {machine['platform']}",
-        f"versions: Python {machine['python']}, {versions}",
-        f"method:   {threads}; each round runs every contestant once, in a shuffled order; "
-        f"{plan['budget']:g} s a row",
-        "          medians and [quartiles]; a lead is a ratio of times in a round: above 1, lucid is faster",
-    ]
-    lines += [f"absent:   {name}: {reason}" for name, reason in record["absent"].items()]
-    return "\n".join(lines)
+    """Write the facts above the tables."""
+    return "\n".join(f"{f'{name}:':9} {fact}" for name, fact in facts(record))
+
+
+def processors(record: Record) -> float:
+    """Return how many processors a contestant had, in the median; less than 1, if others were at work too."""
+    had = [entry["processors"] for each in record["results"] for entry in each["contestants"].values()]
+    return median(had) if had else 1.0
 
 
 def table(result: Result, threads: int) -> str:
@@ -94,7 +111,7 @@ def notes(result: Result, threads: int) -> Iterator[str]:
     for name, reason in result["failed"].items():
         yield f"  not measured: {name}: {reason}"
     for name, entry in result["contestants"].items():
-        if entry["processors"] > threads + BUSY and "threads" not in name:
+        if entry["processors"] > threads + MORE and "threads" not in name:
             yield f"  note: {name} kept {entry['processors']:.1f} processors busy"
 
 

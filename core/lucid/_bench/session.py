@@ -12,11 +12,10 @@ from typing import Any, Final
 from lucid._bench.machine import described
 from lucid._bench.ours import LUCID
 from lucid._bench.peers import PEERS
+from lucid._bench.records import Record, Result
 from lucid._bench.worker import Plan
 
-__all__ = ["BrokenOffError", "Record", "arranged", "measured"]
-
-Record = dict[str, Any]
+__all__ = ["BrokenOffError", "arranged", "measured"]
 
 THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "LUCID_NUM_THREADS", "NPROC")
 """How many threads: for NumPy's BLAS and PyTorch, for MKL, for lucid, for XLA."""
@@ -50,7 +49,7 @@ def measured(plan: Plan, watch: Callable[[dict[str, Any]], None]) -> Record:
     return record
 
 
-def enter_memory(result: dict[str, Any], extra_bytes: dict[str, int]) -> None:
+def enter_memory(result: Result, extra_bytes: dict[str, int]) -> None:
     """Add the bytes of a call to what is known of those who were timed."""
     for name in extra_bytes.keys() & result["contestants"].keys():
         result["contestants"][name]["extra_bytes"] = extra_bytes[name]
@@ -79,9 +78,8 @@ def events(plan: Plan) -> Iterator[dict[str, Any]]:
                 raise
         if worker.returncode:
             said.seek(0)
-            raise BrokenOffError(
-                f"the process that measures ended with status {worker.returncode}:\n{said.read()[-4000:]}"
-            )
+            last_words = said.read()[-4000:].strip() or "it said nothing"
+            raise BrokenOffError(f"the measuring process ended with status {worker.returncode}: {last_words}")
 
 
 def arranged(environment: Mapping[str, str], threads: int, folder: str) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """`lucid bench`: how fast the losses are here, beside those of the libraries that are installed."""
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from lucid._bench import markdown, report, session
+from lucid._bench import markdown, records, report, session
 from lucid._bench.peers import PEERS
 from lucid._bench.problems import DTYPES, OPERATIONS
 from lucid._bench.worker import Plan
@@ -118,7 +117,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
         peers=[name for name in dict.fromkeys(options.peer or PEERS) if name != "none"],
         threads=options.threads,
         budget=options.seconds or budget,
-        rounds=5,
+        rounds=7,
         memory=options.memory,
         seed=options.seed,
     )
@@ -128,15 +127,15 @@ def run(options: argparse.Namespace) -> int:
     """Measure, and say who wins."""
     try:
         check(options)
-        record = read(options.read) if options.read else measured(plan_of(options))
-        print(report.head(record))
-        for result in record["results"]:
-            print(f"\n{report.table(result, record['plan']['threads'])}")
-        print(f"\n{report.verdict(record)}")
+        record = records.read(options.read) if options.read else measured(plan_of(options))
         write(record, options)
     except (OSError, ValueError, session.BrokenOffError) as error:
         print(f"lucid: {error}", file=sys.stderr)
         return 2
+    print(report.head(record))
+    for result in record["results"]:
+        print(f"\n{report.table(result, record['plan']['threads'])}")
+    print(f"\n{report.verdict(record)}")
     return report.status(record)
 
 
@@ -150,24 +149,16 @@ def check(options: argparse.Namespace) -> None:
             raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
     if options.plot and options.plot.suffix != ".png":
         raise ValueError(f"the picture is a PNG; name it {options.plot.with_suffix('.png')}")
+    if options.plot and not any(OPERATIONS[name].against == "peers" for name in options.op or OPERATIONS):
+        raise ValueError("the picture shows lucid beside its peers, and --op names no operation with peers")
     if options.markdown:
         markdown.parts(options.markdown)
 
 
-def read(path: Path) -> session.Record:
-    """Read what was measured before."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        _ = record["machine"], record["plan"], record["absent"], record["results"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not what lucid bench --json writes ({error!r})") from None
-    return dict(record)
-
-
-def write(record: session.Record, options: argparse.Namespace) -> None:
+def write(record: records.Record, options: argparse.Namespace) -> None:
     """Write the files that were asked for."""
     if options.json:
-        options.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        options.json.write_text(records.as_json(record), encoding="utf-8")
     if options.markdown:
         options.markdown.write_text(markdown.rewritten(options.markdown, record), encoding="utf-8")
     if options.plot:
@@ -176,7 +167,7 @@ def write(record: session.Record, options: argparse.Namespace) -> None:
         draw(record, options.plot)
 
 
-def measured(plan: Plan) -> session.Record:
+def measured(plan: Plan) -> records.Record:
     """Measure, with a bar that shows how far it is."""
     with bar() as watch:
         return session.measured(plan, watch)
