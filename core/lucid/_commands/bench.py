@@ -33,7 +33,7 @@ peers:
 
 exit status:
   0 if all went well, 1 if lucid or a peer gave a wrong answer or lucid failed, 2 if nothing could
-  be measured
+  be measured or shown
 
 examples:
   lucid bench --quick
@@ -132,6 +132,9 @@ def run(options: argparse.Namespace) -> int:
     except (OSError, ValueError, session.BrokenOffError) as error:
         print(f"lucid: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("lucid: interrupted; nothing was written", file=sys.stderr)
+        return 130
     print(report.head(record))
     for result in record["results"]:
         print(f"\n{report.table(result, record['plan']['threads'])}")
