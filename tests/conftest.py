@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import lucid
+from lucid._admission import VARIABLES
 
 PLUGINS = Path(__file__).parent / "plugins"
 serial = count()  # no two installed modules share a name, whatever an earlier test has left in sys.modules
@@ -35,8 +36,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 @pytest.fixture(autouse=True)
 def nothing_is_selected(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Take back what the environment, or an earlier test, has selected."""
-    monkeypatch.delenv("LUCID_BACKEND", raising=False)
-    monkeypatch.delenv("LUCID_DISABLE_PLUGINS", raising=False)
+    for variable in ("LUCID_BACKEND", *VARIABLES):
+        monkeypatch.delenv(variable, raising=False)
     lucid.set_backend(None)
     yield
     lucid.set_backend(None)

@@ -23,7 +23,7 @@ def listing(capsys, expected_status=0):
     """What `lucid backends --json` prints: the selection, and the backends by name."""
     assert main(["backends", "--json"]) == expected_status
     printed = json.loads(capsys.readouterr().out)
-    assert set(printed) == {"selected", "backends"}
+    assert set(printed) == {"selected", "backends", "notes"}
     return printed["selected"], {entry["name"]: entry for entry in printed["backends"]}
 
 
@@ -142,6 +142,57 @@ def test_disabled_plugins_are_listed_and_not_run(capsys, monkeypatch, install_pl
     assert os.environ["LUCID_DISABLE_PLUGINS"] == value
     assert main(["info"]) == 0
     assert not path.with_suffix(".ran").exists()
+
+
+def test_a_name_in_the_environment_that_nobody_has_is_noted(capsys, monkeypatch, install_plugin):
+    install_plugin("good/host.py", distribution="acme")
+    monkeypatch.setenv("LUCID_BLOCK_PLUGINS", "amce,somebody")
+    assert main(["backends"]) == 0
+    printed = capsys.readouterr().out
+    assert "note: LUCID_BLOCK_PLUGINS names amce, which offers no backend here; did you mean acme?" in printed
+    assert "note: LUCID_BLOCK_PLUGINS names somebody, which offers no backend here\n" in printed
+    monkeypatch.setenv("LUCID_BLOCK_PLUGINS", "acme")
+    assert main(["backends"]) == 0
+    assert "note" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "says"),
+    [
+        ("torch:Tensor", 0, "torch: it lists torch:Tensor"),
+        ("numpy:ndarray", 0, "numpy: it lists numpy:ndarray"),
+        ("acme:Array", 1, "no backend: no installed backend lists acme:Array"),
+    ],
+)
+def test_why_says_who_takes_an_array_and_starts_nothing(name, status, says):
+    code = (
+        "import sys; from lucid._cli import main; status = main(['backends', '--why', sys.argv[1]]); "
+        "assert not {'numpy', 'cupy', 'torch'} & set(sys.modules); sys.exit(status)"
+    )
+    result = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, check=False)
+    assert (result.stdout, result.stderr, result.returncode) == (f"{says}\n", "", status)
+
+
+def test_why_as_json(capsys, monkeypatch, install_plugin):
+    install_plugin("good/host.py")
+    monkeypatch.setenv("LUCID_BACKEND", "host")
+    assert main(["backends", "--why", "numpy:ndarray", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"backend": "host", "rule": "LUCID_BACKEND selects it, and it lists numpy:ndarray"}
+
+
+def test_why_explains_a_selection_that_can_not_be(capsys, monkeypatch):
+    monkeypatch.setenv("LUCID_BACKEND", "nunpy")
+    assert main(["backends", "--why", "numpy:ndarray"]) == 1
+    assert "no backend named 'nunpy' is installed. Did you mean 'numpy'?" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["torch.Tensor", "torch", "a:b:c", ":Tensor", "torch:"])
+def test_why_says_how_to_name_a_class(capsys, name):
+    with pytest.raises(SystemExit) as exit:
+        main(["backends", "--why", name])
+    assert exit.value.code == 2
+    assert "is not module:qualname; for an array x it is" in capsys.readouterr().err
 
 
 def test_info_names_versions_and_settings(capsys, monkeypatch):

@@ -33,4 +33,4 @@ def test_most_public_names_have_an_example() -> None:
         if callable(getattr(lucid.nn if "." in name else lucid, name.removeprefix("nn.")))
         and not any(each.endswith(f".{name.removeprefix('nn.')}") for each in documented)
     }
-    assert without == {"BackendEntry", "refresh_backends"}
+    assert without == {"BackendEntry", "Explanation", "refresh_backends"}

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from lucid import errors
 from lucid._autograd import no_grad
 from lucid._creation import manual_seed, ones, rand, randint, randn, tensor, zeros
-from lucid._selection import BackendEntry, backends, get_backend, refresh_backends, set_backend, use_backend
+from lucid._introspection import BackendEntry, Explanation, backends, explain
+from lucid._selection import get_backend, refresh_backends, set_backend, use_backend
 from lucid._tensor import Tensor
 from lucid._threads import get_num_threads, set_num_threads
 
@@ -25,9 +26,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BackendEntry",
+    "Explanation",
     "Tensor",
     "backends",
     "errors",
+    "explain",
     "get_backend",
     "get_num_threads",
     "manual_seed",

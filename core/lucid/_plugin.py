@@ -3,39 +3,18 @@
 Each plugin gets a plugin manager of its own, so that none can answer for, or break the check of, another one.
 """
 
-import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lucid._admission import OURS, normalized
 from lucid.errors import BackendProtocolError, BackendUnavailableError
-from lucid.protocol import API_VERSION, Backend, BackendInfo
+from lucid.protocol import Backend, BackendInfo
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["OURS", "Loaded", "Offer", "blaming", "create", "flag", "load", "normalized"]
-
-OURS: Final = "lucid-bce"
-METHODS: Final = ("info", "xp", "asarray", "to_numpy", "host_values", "differentiable")
-KERNELS: Final = ("bce", "bce_with_logits")
-
-
-def normalized(distribution: str) -> str:
-    """Spell a distribution's name as PEP 503 does."""
-    return re.sub(r"[-_.]+", "-", distribution).lower()
-
-
-def flag(variable: str) -> bool:
-    """Read a Boolean environment variable, strictly."""
-    value = os.environ.get(variable, "")
-    word = value.strip().lower()
-    if word in {"", "0", "false", "no"}:
-        return False
-    if word in {"1", "true", "yes"}:
-        return True
-    raise ValueError(f"{variable}={value!r} is not a Boolean; use one of 0, 1, true, false, yes, no")
+__all__ = ["Loaded", "Offer", "blaming", "create", "load"]
 
 
 class Offer(NamedTuple):
@@ -62,11 +41,6 @@ class Offer(NamedTuple):
         """The name that settles an ambiguity."""
         return f"{self.distribution}:{self.name}"
 
-    @property
-    def disabled(self) -> bool:
-        """Whether the environment keeps it out."""
-        return self.distribution != OURS and flag("LUCID_DISABLE_PLUGINS")
-
 
 class Loaded:
     """A plugin that was imported and described itself; the backend follows when it is asked for."""
@@ -78,20 +52,30 @@ class Loaded:
 
 
 @contextmanager
-def blaming(offer: Offer, what: str, requires: str = "") -> Iterator[None]:
-    """Turn whatever goes wrong inside a plugin into one clear error."""
+def blaming(
+    offer: Offer, what: str, requires: str = "", passing: type[BaseException] = KeyboardInterrupt
+) -> Iterator[None]:
+    """Turn whatever goes wrong inside a plugin into one clear error; only the user's Ctrl-C goes through."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, passing):
         raise
     except BackendUnavailableError as error:  # it knows the reason: ours is the headline, its cause the cause
         raise BackendUnavailableError(f"{offer} is not available: {error}") from error.__cause__
     except BaseException as error:  # a plugin may call sys.exit(); the others must go on
-        first_line = (str(error).splitlines() or [""])[0]
-        reason = f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
+        reason = first_line(error)
         if requires and isinstance(error, ModuleNotFoundError):
             reason += f"; python -m pip install {requires}"
         raise BackendUnavailableError(f"{offer} {what}: {reason}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """Say what an exception says, in one line, whatever is wrong with it."""
+    try:
+        text = (str(error).splitlines() or [""])[0]
+    except Exception:  # a plugin's exception is a plugin's code
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def load(offer: Offer) -> Loaded:
@@ -99,14 +83,15 @@ def load(offer: Offer) -> Loaded:
     import pluggy
 
     from lucid import hookspecs
+    from lucid._scrutiny import check_info, check_version, nothing_rebound
 
     manager = pluggy.PluginManager("lucid")
     manager.add_hookspecs(hookspecs)
-    with blaming(offer, "failed at import"):
+    with nothing_rebound(offer), blaming(offer, "failed at import"):
         plugin = offer.entry_point.load()
     try:
-        manager.register(plugin, name=offer.entry_point.value)
-        with blaming(offer, "failed to describe itself"):
+        with blaming(offer, "failed to describe itself", passing=pluggy.PluginValidationError):
+            manager.register(plugin, name=offer.entry_point.value)
             info = manager.hook.lucid_backend_info(name=offer.name)
         check_version(offer, info)  # first: another version may have other hooks
         manager.check_pending()  # the only check that catches a misspelt hook
@@ -116,43 +101,24 @@ def load(offer: Offer) -> Loaded:
     return Loaded(manager.hook, info)
 
 
-def check_version(offer: Offer, info: Any) -> None:
-    """Raise if a plugin was written for another version of the contract."""
-    if isinstance(info, BackendInfo) and info.api_version != API_VERSION:
-        raise BackendProtocolError(
-            f"{offer} is written for version {info.api_version} of lucid's backend API, and this lucid has "
-            f"version {API_VERSION}; install a {offer.distribution} that matches"
-        )
-
-
-def check_info(offer: Offer, info: Any) -> None:
-    """Raise unless a plugin described the backend that its entry point names."""
-    if not isinstance(info, BackendInfo):
-        raise BackendProtocolError(
-            f"{offer}: lucid_backend_info({offer.name!r}) returned {info!r}, not a BackendInfo; "
-            f"does it carry @hookimpl?"
-        )
-    if info.name != offer.name:
-        raise BackendProtocolError(f"{offer} calls itself {info.name!r}")
-    if not isinstance(info.array_types, tuple):  # `("library:Array")`, without its comma, is a string
-        raise BackendProtocolError(f"{offer}: array_types is {info.array_types!r}, not a tuple")
-
-
 def create(offer: Offer, loaded: Loaded) -> Backend[Any]:
-    """Let a plugin create its backend, and check that it has what the contract names."""
-    with blaming(offer, "failed to start", loaded.info.requires):
+    """Let a plugin create its backend, and check that it has and does what the contract says."""
+    from lucid._scrutiny import faults, missing, nothing_rebound
+
+    with nothing_rebound(offer), blaming(offer, "failed to start", loaded.info.requires):
         backend: Backend[Any] | None = loaded.hook.lucid_create_backend(name=offer.name)
-        missing = [name for name in (*METHODS, *KERNELS) if not hasattr(backend, name)]
-        missing += [
-            f"{name}.{method}"
-            for name in KERNELS
-            for method in ("forward", "backward")
-            if name not in missing and not hasattr(getattr(backend, name), method)
-        ]
+        lacking, said = missing(backend), getattr(backend, "info", None)
     if backend is None:
         raise BackendProtocolError(f"{offer}: lucid_create_backend({offer.name!r}) returned None")
-    if missing:
-        raise BackendProtocolError(f"{offer} lacks {', '.join(missing)}; see lucid.protocol")
-    if backend.info != loaded.info:
-        raise BackendProtocolError(f"{offer}: its backend says {backend.info!r}, not {loaded.info!r}")
+    if lacking:
+        raise BackendProtocolError(f"{offer} lacks {', '.join(lacking)}; see lucid.protocol")
+    if said != loaded.info:
+        raise BackendProtocolError(f"{offer}: its backend says {said!r}, not {loaded.info!r}")
+    if offer.distribution != OURS:  # ours have been tried by the tests
+        with blaming(offer, "failed its trial", loaded.info.requires):
+            fault = next(faults(backend), "")
+        if fault:
+            raise BackendProtocolError(
+                f"{offer}: {fault}; see lucid.protocol, and `lucid check {offer.spec}`"
+            )
     return backend

@@ -5,61 +5,48 @@ The variable ``LUCID_BACKEND`` is read when it is needed, so that setting it lat
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lucid._registry import registry
+from lucid._registry import registry, type_names
 from lucid.errors import BackendUnavailableError, LucidError, MixedBackendError
 
 if TYPE_CHECKING:
+    from logging import Logger
+
     from lucid.protocol import Backend
 
-__all__ = ["BackendEntry", "backends", "get_backend", "refresh_backends", "set_backend", "use_backend"]
+__all__ = ["Selection", "get_backend", "refresh_backends", "set_backend", "use_backend"]
+
+DEBUG = 10  # logging's own number: logging itself is imported with the first backend
 
 _context: ContextVar[str | None] = ContextVar("lucid_backend", default=None)
 
 
 class _Process:
-    """The process-wide choice. One attribute, replaced whole: safe without a lock."""
+    """What holds for the whole process. Attributes are replaced whole: safe without a lock."""
 
     backend: str | None = None
+    log: "Logger | None" = None  # of lucid.dispatch, as soon as a backend was looked for
 
 
 _process = _Process()
 _settled: dict[tuple[str, ...], str] = {}  # of several names, the first that could run
-_owners: "dict[tuple[Any, ...], Backend[Any]]" = {}  # of a class, and what else `backend_of` depends on
+_owners: "dict[tuple[type, str | None], Backend[Any]]" = {}  # of a class, and the choice that holds
 
 
 class Selection(NamedTuple):
-    """A backend's name, or several to try in order, and the rule that chose it."""
+    """A backend's name, or several to try in order; the rule that chose it, and the class that it lists."""
 
     spec: str
     rule: str
+    lists: str = ""
 
-
-class BackendEntry(NamedTuple):
-    """One line of `backends`.
-
-    Parameters
-    ----------
-    name : str
-        What `set_backend` and ``LUCID_BACKEND`` take; ``"distribution:name"`` if it is not unique.
-    distribution : str
-        Who offers it.
-    version : str
-        The distribution's.
-    state : {"not loaded", "ready", "failed", "disabled"}
-        How far it has come in this process.
-    reason : str
-        Why it failed or is disabled; empty otherwise.
-    """
-
-    name: str
-    distribution: str
-    version: str
-    state: str
-    reason: str
+    def __str__(self) -> str:
+        because = [f"selected by {self.rule}"] if self.rule else []
+        because += [f"lists {self.lists}"] if self.lists else []
+        return f"{self.spec} ({', '.join(because)})"
 
 
 def explicit() -> Selection | None:
@@ -107,40 +94,59 @@ def get_backend(name: str | None = None) -> "Backend[Any]":
     >>> lucid.get_backend("numpy").info.name
     'numpy'
     """
-    choice = selected() if name is None else Selection(name, "")
-    return _first_available(choice, _names(choice.spec))
+    spec = name
+    if spec is None:
+        spec = _context.get() or _process.backend or os.environ.get("LUCID_BACKEND") or "numpy"
+        if _process.log is not None and _process.log.isEnabledFor(DEBUG):
+            _process.log.debug("what has no backend of its own -> %s", selected())
+    if (backend := registry.ours.get(spec)) is not None:
+        return backend
+    return running(selected() if name is None else Selection(name, ""))
 
 
-def _names(spec: str) -> tuple[str, ...]:
-    """Split ``"cupy,numpy"``; what has no name in it stays whole, and is an unknown name."""
-    return tuple(name.strip() for name in spec.split(",") if name.strip()) or (spec,)
+def running(choice: Selection) -> "Backend[Any]":
+    """Return the chosen backend, started now if this is the first time."""
+    if _process.log is None:
+        from logging import getLogger
 
-
-def _first_available(choice: Selection, names: tuple[str, ...]) -> "Backend[Any]":
-    """Start the one, or the first that can run: asking for several is asking for a fallback."""
+        _process.log = getLogger("lucid.dispatch")
     try:
-        return registry.get(names[0] if len(names) == 1 else _settled.get(names) or _settle(names))
+        return registry.get(settled(names_of(choice.spec)))
     except LucidError as error:
         if choice.rule:
             error.add_note(f"It was selected by {choice.rule}.")
         raise
 
 
-def _settle(names: tuple[str, ...]) -> str:
-    """Choose among several, once until `refresh_backends`: a process is better off on one library."""
-    reasons: list[str] = []
-    with registry.lock:
-        for name in names:
-            try:
-                registry.get(name)
-            except BackendUnavailableError as error:
-                reasons.append(str(error))
-                continue
-            if reasons and names not in _settled:
-                from logging import getLogger
+def names_of(spec: str) -> tuple[str, ...]:
+    """Split ``"cupy,numpy"``; what has no name in it stays whole, and is an unknown name."""
+    return tuple(name.strip() for name in spec.split(",") if name.strip()) or (spec,)
 
-                getLogger("lucid").warning("using backend %r: %s", name, "; ".join(reasons))
-            return _settled.setdefault(names, name)
+
+def settled(names: tuple[str, ...]) -> str:
+    """Choose among several, once until `refresh_backends`: a process is better off on one library."""
+    if len(names) == 1:
+        return names[0]
+    if (chosen := _settled.get(names)) is not None:
+        return chosen
+    with registry.turns.of(names):
+        return _settled.get(names) or settle(names)
+
+
+def settle(names: tuple[str, ...]) -> str:
+    """Take the first that can run: asking for several is asking for a fallback."""
+    reasons: list[str] = []
+    for name in names:
+        try:
+            registry.get(name)
+        except BackendUnavailableError as error:
+            reasons.append(str(error))
+            continue
+        if reasons:
+            from logging import getLogger
+
+            getLogger("lucid").warning("using backend %r: %s", name, "; ".join(reasons))
+        return _settled.setdefault(names, name)
     raise BackendUnavailableError("none of the backends can run: " + "; ".join(reasons))
 
 
@@ -194,34 +200,6 @@ def use_backend(name: str) -> "Iterator[Backend[Any]]":
         _context.reset(token)
 
 
-def backends(*, probe: bool = False) -> list[BackendEntry]:
-    """List the installed backends, without importing an array library or a plugin.
-
-    Parameters
-    ----------
-    probe : bool
-        Start each backend, to learn whether it can run. This does import array libraries.
-
-    Returns
-    -------
-    list of BackendEntry
-        Our own first.
-
-    Examples
-    --------
-    >>> import lucid
-    >>> [entry.name for entry in lucid.backends() if entry.distribution == "lucid-bce"]
-    ['cupy', 'numpy', 'torch']
-    """
-    entries = []
-    for offer in registry.offers():
-        if probe and not offer.disabled:
-            with suppress(LucidError):  # the registry remembers the reason, which `state` tells
-                registry.get(offer.spec)
-        entries.append(BackendEntry(offer.name, offer.distribution, offer.version, *registry.state(offer)))
-    return entries
-
-
 def refresh_backends() -> None:
     """Look up anew what is installed, and forget what failed. Backends that are running go on running.
 
@@ -230,10 +208,9 @@ def refresh_backends() -> None:
     from importlib import invalidate_caches
 
     invalidate_caches()  # importlib may not have seen the new files yet
-    with registry.lock:
-        registry.forget()
-        _settled.clear()
-        _owners.clear()
+    registry.forget()
+    _settled.clear()
+    _owners.clear()
 
 
 def backend_of(value: object) -> "Backend[Any] | None":
@@ -241,38 +218,39 @@ def backend_of(value: object) -> "Backend[Any] | None":
 
     A backend that was explicitly selected is preferred for the arrays that it lists.
     """
-    if not hasattr(value, "shape"):
-        return None
-    environment = os.environ.get("LUCID_BACKEND"), os.environ.get("LUCID_DISABLE_PLUGINS")
-    key = (type(value), _context.get(), _process.backend, environment)  # all that the answer depends on
-    if key not in _owners:
-        backend = _search(type(value))
-        if backend is None:
+    choice = _context.get() or _process.backend or os.environ.get("LUCID_BACKEND")
+    key = (type(value), choice)
+    if (backend := _owners.get(key)) is None:
+        found = choice_for(type_names(type(value))) if hasattr(value, "shape") else None
+        if found is None:
             return None
-        _owners[key] = backend
-    return _owners[key]
+        backend = _owners[key] = running(found)
+    if _process.log is not None and _process.log.isEnabledFor(DEBUG):
+        names = type_names(type(value))
+        _process.log.debug("%s -> %s", names[0], choice_for(names))
+    return backend
 
 
-def _search(cls: type) -> "Backend[Any] | None":
-    """Find the backend for a class: the selected one, if it lists the class, or else the class's own."""
-    choice = explicit()
-    if choice is not None and (names := _listing(choice, cls)):
-        return _first_available(choice, names)
-    offer = registry.owner(cls)
-    return None if offer is None else registry.get(offer.spec)
+def choice_for(names: tuple[str, ...]) -> Selection | None:
+    """Find the backend for a class, named with its bases: the selected one if it lists it, else its own."""
+    if (choice := explicit()) is not None:
+        listing = {spec: name for spec in names_of(choice.spec) if (name := listed(choice, spec, names))}
+        if listing:
+            spec = settled(tuple(listing))
+            return Selection(spec, choice.rule, listing[spec])
+    owner = registry.owner(names)
+    return None if owner is None else Selection(registry.name(owner[0]), "", owner[1])
 
 
-def _listing(choice: Selection, cls: type) -> tuple[str, ...]:
-    """Keep the chosen names whose backends list a class."""
-    names = _names(choice.spec)
-    if len(names) == 1:
-        return names if registry.lists(names[0], cls) else ()
-    found = []
-    for name in names:
-        with suppress(BackendUnavailableError):
-            if registry.lists(name, cls):
-                found.append(name)
-    return tuple(found)
+def listed(choice: Selection, spec: str, names: tuple[str, ...]) -> str:
+    """Return the name that a selected backend lists. One of several that can't be loaded lists nothing."""
+    try:
+        return registry.listed(registry.find(spec), names)
+    except BackendUnavailableError as error:
+        if "," in choice.spec:
+            return ""
+        error.add_note(f"It was selected by {choice.rule}.")
+        raise
 
 
 def common_backend(found: "dict[str, Backend[Any]]") -> "Backend[Any] | None":

@@ -11,8 +11,9 @@ from importlib import metadata
 from typing import Any, Final
 
 import lucid
+from lucid._admission import OURS
 from lucid._commands._text import add_texts, aligned
-from lucid._registry import OURS, Offer, registry
+from lucid._registry import Offer, registry
 from lucid.errors import LucidError
 
 __all__ = ["add", "run"]
@@ -83,7 +84,9 @@ def version(distribution: str) -> str:
 
 def array_types(offer: Offer) -> tuple[str, ...]:
     """Ask a plugin whose arrays it takes; none, if it is disabled or broken."""
+    if registry.state(offer)[0] == "disabled":
+        return ()
     try:
-        return () if offer.disabled else registry.info(offer).array_types
-    except (LucidError, ValueError):  # a ValueError: LUCID_DISABLE_PLUGINS is neither yes nor no
+        return registry.info(offer).array_types
+    except LucidError:
         return ()

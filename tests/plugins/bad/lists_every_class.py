@@ -1,0 +1,7 @@
+from lucid.hookspecs import hookimpl
+from lucid.protocol import BackendInfo
+
+
+@hookimpl
+def lucid_backend_info(name):
+    return BackendInfo(name, 1, ("builtins:object",), "something")
