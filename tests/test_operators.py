@@ -2,10 +2,12 @@
 
 import operator
 
+import array_api_compat.numpy as xp
 import numpy as np
 import pytest
 
 import lucid
+from lucid import _ops
 from lucid._convert import dtype_name
 from lucid.errors import MixedBackendError
 
@@ -206,6 +208,22 @@ KEYS = [
 @pytest.mark.parametrize("key", KEYS, ids=repr)
 def test_indexing_is_numpys(backend, key):
     np.testing.assert_array_equal(lucid.tensor(A)[key].numpy(), A[key])
+
+
+class Frozen(np.ndarray):
+    """An array that can't be written to, as those of JAX."""
+
+    def __setitem__(self, key, value):
+        raise TypeError("this array is immutable")
+
+
+@pytest.mark.parametrize("key", [*KEYS, A > 0, (A[:, 0] > 9), (slice(None), A[0] > 0)], ids=repr)
+def test_the_gradient_of_indexing_needs_no_array_that_can_be_written_to(key):
+    gradients = []
+    for array in (A, A.view(Frozen)):
+        result, (pullback,) = _ops.getitem(xp, array, key)
+        gradients.append(pullback(xp.reshape(xp.arange(1.0, result.size + 1), result.shape)))
+    np.testing.assert_array_equal(*gradients)
 
 
 def test_masks_and_integers_of_any_make_are_keys(backend):

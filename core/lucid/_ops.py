@@ -233,10 +233,26 @@ def getitem(xp: Any, a: Array, key: Any) -> Result:
         gradient = xp.zeros_like(a)
         # the standard has None where one reads, and not where one writes
         place = tuple(part for part in key if part is not None) if isinstance(key, tuple) else key
-        gradient[place] = xp.reshape(g, tuple(gradient[place].shape))
+        try:
+            gradient[place] = xp.reshape(g, tuple(gradient[place].shape))
+        except TypeError:  # a library whose arrays can't be written to, such as JAX
+            return scattered(xp, g, gradient, key)
         return gradient
 
     return a[key], (by_array,)
+
+
+def scattered(xp: Any, values: Array, zeros: Array, key: Any) -> Array:
+    """Return `zeros` with values at a key that names each element at most once, without writing to it."""
+    everywhere = xp.arange(prod(zeros.shape))
+    places = xp.reshape(xp.reshape(everywhere, zeros.shape)[key], (-1,))
+    if not places.shape[0]:
+        return zeros
+    order = xp.argsort(places)
+    places, values = xp.take(places, order), xp.take(xp.reshape(values, (-1,)), order)
+    nearest = xp.clip(xp.searchsorted(places, everywhere), None, places.shape[0] - 1)
+    found = xp.reshape(xp.take(places, nearest) == everywhere, zeros.shape)
+    return xp.where(found, xp.reshape(xp.take(values, nearest), zeros.shape), zeros)
 
 
 def astype(xp: Any, a: Array, dtype: Any) -> Result:

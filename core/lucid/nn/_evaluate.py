@@ -158,7 +158,7 @@ def check_values(call: Call, kernel: KernelName, spec: LossSpec, loss: Any, vali
     A kernel gives nan for whatever is out of range. So what costs nothing, one look at the result, comes
     first, and the operands are searched only after a nan.
     """
-    if validate is False or not (validate or call.backend.host_values(call.arrays[0])):
+    if validate is False or not (validate or call.backend.host_values(loss)):
         return
     if 0 in loss.shape:
         return
