@@ -10,6 +10,8 @@ NEEDED = [
     "lucid/testing/conformance.py",
     "lucid/testing/plugin.py",
     "lucid/testing/reference.py",
+    "lucid/_commands/skeleton/pyproject.toml",
+    "lucid/_commands/skeleton/lucid_skeleton/backend.py",
     "lucid_host/kernels.py",
     "lucid_numpy/kernels.py",
     "lucid_torch/kernels.py",

@@ -75,18 +75,27 @@ def install_plugin(site: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def lucid_strict(site: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def install_sources(site: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], str]:
+    """Return a function that does what pip does for an editable distribution; it gives the backend's name."""
+
+    def install(sources: Path) -> str:
+        project = tomllib.loads((sources / "pyproject.toml").read_text())["project"]
+        ((name, module),) = project["entry-points"]["lucid.backends"].items()
+        write_metadata(site, project["name"], project["version"], f"{name} = {module}")
+        monkeypatch.syspath_prepend(sources)
+        lucid.refresh_backends()
+        return str(name)
+
+    return install
+
+
+@pytest.fixture
+def lucid_strict(install_sources: Callable[[Path], str]) -> str:
     """Install the third-party distribution lucid-strict from its sources, and give its backend's name."""
     pytest.importorskip(
         "array_api_strict", reason="array-api-strict, which lucid-strict needs, is not installed"
     )
-    sources = PLUGINS / "good" / "lucid-strict"
-    project = tomllib.loads((sources / "pyproject.toml").read_text())["project"]
-    ((name, module),) = project["entry-points"]["lucid.backends"].items()
-    write_metadata(site, project["name"], project["version"], f"{name} = {module}")
-    monkeypatch.syspath_prepend(sources)
-    lucid.refresh_backends()
-    return name
+    return install_sources(PLUGINS / "good" / "lucid-strict")
 
 
 def write_metadata(site: Path, distribution: str, version: str, entry_point: str) -> None:

@@ -12,14 +12,14 @@ from io import TextIOWrapper
 from typing import Final, TypeAlias
 
 import lucid
-from lucid._commands import backends, bench, check, info
+from lucid._commands import backends, bench, check, info, new_backend
 from lucid._commands._text import add_texts
 
 __all__ = ["main"]
 
 Run: TypeAlias = Callable[[argparse.Namespace], int]
 
-COMMANDS: Final = (backends, info, check, bench)
+COMMANDS: Final = (backends, info, check, bench, new_backend)
 EXAMPLES: Final = """\
 examples:
   lucid backends                        what is installed, and can it run here?
@@ -27,6 +27,7 @@ examples:
   lucid check numpy                     are its losses and gradients right?
   lucid bench --quick                   how fast are they, beside other libraries?
   lucid info                            what a bug report needs
+  lucid new-backend jax                 a backend of your own to start from
   lucid COMMAND --help                  more about a command
 """
 

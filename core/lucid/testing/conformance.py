@@ -17,6 +17,7 @@ import lucid
 import lucid.nn.functional as F
 from lucid._convert import resolve_dtype
 from lucid._registry import registry
+from lucid._selection import selected
 from lucid.errors import LucidError
 from lucid.protocol import API_VERSION, Backend, LossSpec, Needs
 from lucid.testing.cases import KERNELS, OPTIONS, REDUCTIONS, REGIMES, Problem, problem, rounded
@@ -55,14 +56,13 @@ def expected(kernel: str, regime: str, option: str, dtype: str, reduction: str) 
 
 
 def tensors(backend: Backend[Any], at: Problem, dtype: str, *, requires_grad: bool = True) -> list[Any]:
-    """Put a problem on a backend: input, target, weight, pos_weight."""
-    name = backend.info.name
+    """Put a problem on the backend, which is selected: input, target, weight, pos_weight."""
     made = [
-        None if each is None else lucid.Tensor(each, dtype=dtype, requires_grad=requires_grad, backend=name)
+        None if each is None else lucid.Tensor(each, dtype=dtype, requires_grad=requires_grad)
         for each in (at.x, at.target, at.weight)
     ]
-    pos_weight = None if at.pos_weight is None else lucid.Tensor(at.pos_weight, dtype=dtype, backend=name)
-    return [*made, pos_weight]
+    assert all(each is None or each.backend is backend for each in made)
+    return [*made, None if at.pos_weight is None else lucid.Tensor(at.pos_weight, dtype=dtype)]
 
 
 def on(backend: Backend[Any], values: Any, dtype: str = "float64") -> Any:
@@ -104,8 +104,7 @@ def test_backend_is_usable(installed_backend: str) -> None:
 
 def test_backend_is_found_through_its_arrays(backend: Backend[Any]) -> None:
     array = on(backend, [0.25, 0.75], "float32")
-    with lucid.use_backend(backend.info.name):
-        assert lucid.Tensor(array).backend is backend
+    assert lucid.Tensor(array).backend is backend
     names = {f"{cls.__module__}:{cls.__qualname__}" for cls in type(array).__mro__}
     assert names & set(backend.info.array_types)
 
@@ -388,6 +387,6 @@ def test_nothing_to_average_is_nan_and_nothing_to_add_is_0(backend: Backend[Any]
 
 
 def test_expected_failures_are_described(backend: Backend[Any]) -> None:
-    for xfail in registry.xfails(backend.info.name):
+    for xfail in registry.xfails(selected().spec):
         assert re.fullmatch(r"\w+(\[.*\])?", xfail.case)
         assert xfail.reason

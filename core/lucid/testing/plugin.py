@@ -126,5 +126,5 @@ def case_of(item: pytest.Item, backend: str) -> str | None:
     parameters = getattr(item, "callspec", None)
     if parameters is None or parameters.params.get("backend") != backend:
         return None
-    rest = [part for part in parameters.id.split("-") if part != backend]
-    return f"{getattr(item, 'originalname', item.name)}[{'-'.join(rest)}]"
+    rest = f"-{parameters.id}-".replace(f"-{backend}-", "-", 1).strip("-")
+    return f"{getattr(item, 'originalname', item.name)}[{rest}]"
