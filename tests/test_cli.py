@@ -226,11 +226,7 @@ def test_the_module_runs_as_the_command_does():
     assert result.stdout == f"lucid {lucid.__version__}\n"
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("command", [[], ["backends"], ["info"], ["check"], ["bench"]])
-=======
-@pytest.mark.parametrize("command", [[], ["backends"], ["info"], ["check"], ["new-backend"]])
->>>>>>> 1e72cb0 (Write the skeleton of a backend with lucid new-backend, and let the kit take names with dashes and distributions)
+@pytest.mark.parametrize("command", [[], ["backends"], ["info"], ["check"], ["bench"], ["new-backend"]])
 def test_every_help_text_ends_in_examples(capsys, command):
     with pytest.raises(SystemExit) as exit:
         main([*command, "--help"])

@@ -78,7 +78,7 @@ def class_name(text: str) -> str:
 def run(options: argparse.Namespace) -> int:
     """List the backends, whatever state they and the environment are in."""
     if options.why:
-        return why(options.why, as_json=options.json)
+        return why(options.why, in_json=options.json)
     with redirect_stdout(sys.stderr):  # what a plugin prints is not part of the list
         entries = lucid.backends(probe=True)
         backend, reason = chosen()
@@ -103,14 +103,14 @@ def run(options: argparse.Namespace) -> int:
     return 1 if backend is None else 0
 
 
-def why(name: str, *, as_json: bool) -> int:
+def why(name: str, *, in_json: bool) -> int:
     """Say who takes the arrays of a class."""
     with redirect_stdout(sys.stderr):
         try:
             found = explain_class((name,))
         except (LucidError, ValueError) as error:
             found = lucid.Explanation(None, one_line(str(error)))
-    print(json.dumps(found._asdict(), indent=2) if as_json else found)
+    print(json.dumps(found._asdict(), indent=2) if in_json else found)
     return 1 if found.backend is None else 0
 
 
