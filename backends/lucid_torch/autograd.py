@@ -1,21 +1,37 @@
-"""A kernel as a `torch.autograd.Function`: a tensor goes in, a tensor comes out, `.backward()` works."""
+"""The losses as `torch.autograd.Function`s: tensors go in, a tensor comes out, `.backward()` works.
 
-from typing import Any
+There are three, because PyTorch asks for what excludes each other.
+
+* `Host` has the least overhead, and computes on NumPy's views; nothing that transforms tensors sees into it.
+* `Traced` is made of PyTorch's operations, so that a compiler sees into it. It must not have a `jvp`.
+* `Transformed` has one, for forward-mode differentiation and `torch.func`.
+
+Gradients that are to be differentiated again are computed by the definition, in PyTorch's operations.
+"""
+
+from typing import Any, TypeAlias
 
 import torch
 
-from lucid.protocol import Differentiable, Kernel, LossSpec, Needs
+from lucid.kernels import Residuals
+from lucid.protocol import LossSpec, Needs
+from lucid_host import HostKernel
+from lucid_torch.formulas import DefinedKernel
+from lucid_torch.placement import ordinary, tensor_of, viewed, views
 
-__all__ = ["differentiable"]
+__all__ = ["Host", "Traced", "Transformed"]
+
+Gradients: TypeAlias = tuple[torch.Tensor | None, ...]
 
 
-class Loss(torch.autograd.Function):
-    """Forward and backward of the contract, as autograd calls them."""
+class Host(torch.autograd.Function):
+    """Forward and backward of a `HostKernel`."""
 
     @staticmethod
     def forward(
         ctx: Any,
-        kernel: Kernel[torch.Tensor],
+        host: HostKernel,
+        definition: DefinedKernel,
         spec: LossSpec,
         input: torch.Tensor,
         target: torch.Tensor,
@@ -23,34 +39,71 @@ class Loss(torch.autograd.Function):
         pos_weight: torch.Tensor | None,
     ) -> torch.Tensor:
         """Compute the loss and remember the rest."""
-        loss, residuals = kernel.forward(
-            spec, input, target, weight, pos_weight, needs_grad=any(ctx.needs_input_grad)
-        )
-        ctx.save_for_backward(input, target, weight, pos_weight)
-        ctx.kernel, ctx.spec, ctx.residuals = kernel, spec, residuals
-        return loss
+        operands = (input, target, weight, pos_weight)
+        loss, residuals = host.forward(spec, *views(operands), needs_grad=True)
+        ctx.save_for_backward(*operands)
+        ctx.call = host, definition, spec, residuals.denominator, residuals.loss  # hooks see what is saved
+        return tensor_of(loss, input)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> Gradients:
         """Compute the gradients that autograd asks for."""
-        _ = ctx.saved_tensors  # raises if an operand was written to since
-        needs = Needs(*ctx.needs_input_grad[2:5])
-        gradients = ctx.kernel.backward(ctx.spec, ctx.residuals, grad_output, needs)
-        return (None, None, *gradients, None)
+        operands = ctx.saved_tensors  # raises if one was written to since
+        host, definition, spec, denominator, loss = ctx.call
+        needs = Needs(*ctx.needs_input_grad[3:6])
+        batched = torch._C._functorch.is_legacy_batchedtensor(grad_output)  # torch.autograd.grad batches so
+        if torch.is_grad_enabled() or batched or not ordinary():
+            return (None, None, None, *definition.backward(spec, operands, grad_output, needs), None)
+        residuals = Residuals(views(operands), denominator, loss)
+        gradients = host.backward(spec, residuals, viewed(grad_output), needs)
+        found = [None if each is None else tensor_of(each, operands[0]) for each in gradients]
+        return (None, None, None, *found, None)
 
 
-def differentiable(kernel: Kernel[torch.Tensor]) -> Differentiable[torch.Tensor]:
-    """Hook a kernel into torch.autograd."""
+class Traced(torch.autograd.Function):
+    """Forward and backward of a `DefinedKernel`."""
 
-    def loss(
+    @staticmethod
+    def forward(
+        kernel: DefinedKernel,
         spec: LossSpec,
         input: torch.Tensor,
         target: torch.Tensor,
         weight: torch.Tensor | None,
         pos_weight: torch.Tensor | None,
     ) -> torch.Tensor:
-        result: torch.Tensor = Loss.apply(kernel, spec, input, target, weight, pos_weight)
-        return result
+        """Compute the loss."""
+        return kernel.forward(spec, input, target, weight, pos_weight, needs_grad=True)[0]
 
-    return loss
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        """Remember the operands."""
+        ctx.kernel, ctx.spec, *operands = inputs
+        ctx.save_for_backward(*operands)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: torch.Tensor) -> Gradients:
+        """Compute the gradients that autograd asks for."""
+        needs = Needs(*ctx.needs_input_grad[2:5])
+        gradients = ctx.kernel.backward(ctx.spec, ctx.saved_tensors, grad_output, needs)
+        return (None, None, *gradients, None)
+
+
+class Transformed(Traced):
+    """The same for every mode of differentiation, and in batches."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+        """Remember the operands for both modes."""
+        Traced.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(*inputs[2:])
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: torch.Tensor | None) -> torch.Tensor:
+        """Compute the derivative of the loss along the tangents of its arguments."""
+        needs = Needs(*(each is not None for each in tangents[2:5]))
+        gradients = ctx.kernel.backward(ctx.spec, ctx.saved_tensors, None, needs)
+        along = [g * t for g, t in zip(gradients, tangents[2:5], strict=True) if g is not None]
+        return sum(along) if ctx.spec.reduction == "none" else sum(each.sum() for each in along)

@@ -1,34 +1,44 @@
-"""PyTorch, as lucid sees it. CPU tensors go through `lucid_host`, others through the definition."""
+"""PyTorch, as lucid sees it: on the host by `lucid_host`, everywhere else by `lucid_torch.formulas`."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, cast
 
 import array_api_compat.torch as xp
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lucid.kernels import ArrayKernel, Logits, Probabilities, Residuals
+import lucid_host
+from lucid.kernels import Residuals
 from lucid.protocol import BackendInfo, Differentiable, Gradients, Kernel, LossSpec, Needs
-from lucid.tiling import TiledKernel
-from lucid_host import BCE, BCE_WITH_LOGITS, HostKernel
-from lucid_torch import INFO
-from lucid_torch.autograd import differentiable
+from lucid_host import HostKernel
+from lucid_torch import INFO, formulas
+from lucid_torch.autograd import Host, Traced, Transformed
+from lucid_torch.formulas import DefinedKernel
+from lucid_torch.placement import on_host, same_device, tensor_of, viewed, views
 
 __all__ = ["TorchBackend"]
+
+NARROW: Final = frozenset({torch.float16, torch.bfloat16})
 
 
 @dataclass(frozen=True, slots=True)
 class TorchKernel:
-    """A loss on detached tensors of one device.
+    """A loss on tensors of one device.
 
-    CPU tensors are viewed as NumPy arrays; a device computes whole arrays, and never waits.
+    CPU tensors are viewed as NumPy arrays; all others are left to PyTorch's operations.
+
+    Parameters
+    ----------
+    host : HostKernel
+        What computes on NumPy arrays.
+    definition : DefinedKernel
+        What computes on everything else.
     """
 
     host: HostKernel
-    definition: ArrayKernel
+    definition: DefinedKernel
 
-    @torch.no_grad()
     def forward(
         self,
         spec: LossSpec,
@@ -41,41 +51,51 @@ class TorchKernel:
     ) -> tuple[torch.Tensor, Residuals]:
         """Compute the loss; see `lucid.protocol.Kernel`."""
         operands = (input, target, weight, pos_weight)
-        if not viewable(operands):
-            return self.on(input).forward(spec, *operands, needs_grad=needs_grad)
-        x, y = input.detach().numpy(), target.detach().numpy()
-        loss, residuals = self.host.forward(
-            spec, x, y, viewed(weight), viewed(pos_weight), needs_grad=needs_grad
-        )
-        return torch.from_numpy(loss), residuals
+        if not on_host(*operands):
+            same_device(operands)
+            with torch.no_grad():
+                loss, _ = self.definition.forward(spec, *operands, needs_grad=needs_grad)
+            return loss, Residuals(operands, None, None)
+        found, residuals = self.host.forward(spec, *views(operands), needs_grad=needs_grad)
+        return tensor_of(found, input), residuals._replace(operands=operands)
 
-    @torch.no_grad()
     def backward(
         self, spec: LossSpec, residuals: Residuals, grad_output: torch.Tensor | None, needs: Needs
     ) -> Gradients[torch.Tensor]:
         """Compute the gradients; see `lucid.protocol.Kernel`."""
-        input = residuals.operands[0]
-        if isinstance(input, torch.Tensor):
-            return self.on(input).backward(spec, residuals, grad_output, needs)
-        gradients = self.host.backward(spec, residuals, viewed(grad_output), needs)
-        first, second, third = (None if each is None else torch.from_numpy(each) for each in gradients)
+        operands = residuals.operands
+        if not on_host(*operands, grad_output):
+            with torch.no_grad():
+                return self.definition.backward(spec, operands, grad_output, needs)
+        upstream = None if grad_output is None else viewed(grad_output)
+        gradients = self.host.backward(spec, residuals._replace(operands=views(operands)), upstream, needs)
+        first, second, third = (None if each is None else tensor_of(each, operands[0]) for each in gradients)
         return first, second, third
 
-    def on(self, input: torch.Tensor) -> ArrayKernel | TiledKernel:
-        """Choose between blocks, on the host, and whole arrays, on a device."""
-        return TiledKernel(self.definition) if input.device.type == "cpu" else self.definition
+    def loss(
+        self,
+        spec: LossSpec,
+        input: torch.Tensor,
+        target: torch.Tensor,
+        weight: torch.Tensor | None,
+        pos_weight: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Compute the loss on PyTorch's graph, in the way that fits what PyTorch is doing."""
+        input = autocast(input)
+        operands = (input, target, weight, pos_weight)
+        if not on_host(*operands):
+            same_device(operands)
+            function = Traced if torch.compiler.is_compiling() else Transformed
+            return function.apply(self.definition, spec, *operands)
+        if torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in operands):
+            return Host.apply(self.host, self.definition, spec, *operands)
+        return tensor_of(self.host.forward(spec, *views(operands), needs_grad=False)[0], input)
 
 
-def viewable(operands: tuple[torch.Tensor | None, ...]) -> bool:
-    """Whether NumPy can view all of them: it lacks bfloat16."""
-    return all(
-        each is None or (each.device.type == "cpu" and each.dtype != torch.bfloat16) for each in operands
-    )
-
-
-def viewed(tensor: torch.Tensor | None) -> NDArray[Any] | None:
-    """View a CPU tensor as a NumPy array."""
-    return None if tensor is None else tensor.detach().numpy()
+def autocast(input: torch.Tensor) -> torch.Tensor:
+    """Compute in float32 under `torch.autocast`, as PyTorch does for its losses on the CPU."""
+    narrow = input.dtype in NARROW
+    return input.float() if narrow and torch.is_autocast_enabled(input.device.type) else input
 
 
 class TorchBackend:
@@ -83,8 +103,8 @@ class TorchBackend:
 
     info: BackendInfo = INFO
     xp: Any = xp
-    bce: Kernel[torch.Tensor] = TorchKernel(BCE, ArrayKernel(xp, Probabilities()))
-    bce_with_logits: Kernel[torch.Tensor] = TorchKernel(BCE_WITH_LOGITS, ArrayKernel(xp, Logits()))
+    bce: Kernel[torch.Tensor] = TorchKernel(lucid_host.BCE, formulas.BCE)
+    bce_with_logits: Kernel[torch.Tensor] = TorchKernel(lucid_host.BCE_WITH_LOGITS, formulas.BCE_WITH_LOGITS)
 
     @property
     def description(self) -> str:
@@ -101,6 +121,8 @@ class TorchBackend:
     ) -> torch.Tensor:
         """Take tensors, on their graph unless copied, and NumPy arrays; see `lucid.protocol.Backend`."""
         if isinstance(data, np.ndarray):
+            if torch.compiler.is_compiling():
+                return torch.as_tensor(data, device=None if like is None else like.device, dtype=dtype)
             plain = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
             tensor = torch.tensor(plain.reshape(data.shape))
             return tensor.to(device=None if like is None else like.device, dtype=dtype)
@@ -110,16 +132,12 @@ class TorchBackend:
 
     def to_numpy(self, array: torch.Tensor) -> NDArray[Any]:
         """Bring it to the host, bfloat16 as float32."""
-        tensor = array.detach()
-        if tensor.dtype == torch.bfloat16:
-            tensor = tensor.float()
-        host: NDArray[Any] = tensor.cpu().resolve_conj().resolve_neg().numpy()
-        return host
+        return viewed(array)
 
     def host_values(self, array: torch.Tensor) -> bool:
-        """Say yes on the CPU, outside a compiler."""
-        return array.device.type == "cpu" and not torch.compiler.is_compiling()
+        """Say yes on the CPU, unless a compiler or a transform is at work."""
+        return on_host(array)
 
     def differentiable(self, kernel: Kernel[torch.Tensor]) -> Differentiable[torch.Tensor]:
         """Hook a kernel into torch.autograd."""
-        return differentiable(kernel)
+        return cast("TorchKernel", kernel).loss
