@@ -1,12 +1,9 @@
 """The losses as `torch.autograd.Function`s: tensors go in, a tensor comes out, `.backward()` works.
 
-There are three, because PyTorch asks for what excludes each other.
+* `Host` has little overhead and computes on NumPy's views; nothing that transforms tensors sees into it.
+* `Transformed` is made of PyTorch's operations, for all other tensors and devices, and for `torch.func`.
 
-* `Host` has the least overhead, and computes on NumPy's views; nothing that transforms tensors sees into it.
-* `Traced` is made of PyTorch's operations, so that a compiler sees into it. It must not have a `jvp`.
-* `Transformed` has one, for forward-mode differentiation and `torch.func`.
-
-Gradients that are to be differentiated again are computed by the definition, in PyTorch's operations.
+Gradients that are to be differentiated again are computed in PyTorch's operations by both.
 """
 
 from typing import Any, TypeAlias
@@ -19,7 +16,7 @@ from lucid_host import HostKernel
 from lucid_torch.formulas import DefinedKernel
 from lucid_torch.placement import ordinary, tensor_of, viewed, views
 
-__all__ = ["Host", "Traced", "Transformed"]
+__all__ = ["Host", "Transformed"]
 
 Gradients: TypeAlias = tuple[torch.Tensor | None, ...]
 
@@ -60,8 +57,10 @@ class Host(torch.autograd.Function):
         return (None, None, None, *found, None)
 
 
-class Traced(torch.autograd.Function):
-    """Forward and backward of a `DefinedKernel`."""
+class Transformed(torch.autograd.Function):
+    """Forward and backward of a `DefinedKernel`, for every mode of differentiation, and in batches."""
+
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(
@@ -77,9 +76,10 @@ class Traced(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-        """Remember the operands."""
+        """Remember the operands for both modes."""
         ctx.kernel, ctx.spec, *operands = inputs
         ctx.save_for_backward(*operands)
+        ctx.save_for_forward(*operands)
 
     @staticmethod
     def backward(ctx: Any, grad_output: torch.Tensor) -> Gradients:
@@ -87,18 +87,6 @@ class Traced(torch.autograd.Function):
         needs = Needs(*ctx.needs_input_grad[2:5])
         gradients = ctx.kernel.backward(ctx.spec, ctx.saved_tensors, grad_output, needs)
         return (None, None, *gradients, None)
-
-
-class Transformed(Traced):
-    """The same for every mode of differentiation, and in batches."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-        """Remember the operands for both modes."""
-        Traced.setup_context(ctx, inputs, output)
-        ctx.save_for_forward(*inputs[2:])
 
     @staticmethod
     def jvp(ctx: Any, *tangents: torch.Tensor | None) -> torch.Tensor:

@@ -1,8 +1,9 @@
 """The definition of `lucid.kernels` in PyTorch's own operations: for all that traces or transforms them.
 
-The operations have the right derivatives everywhere, also where a coefficient or a logit is 0, so that the
-gradients computed here can be differentiated again. No value is looked at: a compiler sees one graph, and a
-device is never waited for.
+The operations' own derivatives are the right ones everywhere: at the bounds of a logarithm, and where a
+coefficient or a logit is 0. So the losses can be differentiated by what traces them, and the gradients, which
+are exact where those of the operations would cancel, can be differentiated again. No value is looked at: a
+compiler sees one graph, and a device is never waited for.
 """
 
 from dataclasses import dataclass
@@ -20,9 +21,10 @@ Coefficient: TypeAlias = torch.Tensor | float
 
 
 class Prepared(NamedTuple):
-    """Operands in the wide dtype, with harmless values where the result is decided without them.
+    """Operands in the wide dtype: nan where there is no loss, harmless numbers where the element is ignored.
 
-    The names are those of `lucid.kernels.Prepared`; a weight that there is none of is the number 1.
+    The names are those of `lucid.kernels.Prepared`, but for `mark`, which is nan where there is no loss, and
+    1 elsewhere. A weight that there is none of is the number 1.
     """
 
     x: torch.Tensor
@@ -31,7 +33,7 @@ class Prepared(NamedTuple):
     w: Coefficient
     v: Coefficient
     kept: torch.Tensor | None
-    valid: torch.Tensor
+    mark: torch.Tensor
     lowest: float
 
 
@@ -41,7 +43,7 @@ class Formulas(Protocol):
     def valid(self, x: torch.Tensor) -> torch.Tensor:
         """Which inputs have a loss."""
 
-    def terms(self, spec: LossSpec, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def terms(self, spec: LossSpec, at: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the losses of the labels 1 and 0, P and N."""
 
     def slope(self, spec: LossSpec, at: Prepared) -> torch.Tensor:
@@ -55,12 +57,21 @@ class Probabilities:
         """Those in [0, 1]."""
         return (x >= 0) & (x <= 1)
 
-    def terms(self, spec: LossSpec, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return -log p and -log(1 - p), bounded."""
-        most = spec.largest_term
-        positive = torch.where(x > 0, -torch.log(torch.where(x > 0, x, 1.0)), most)
-        negative = torch.where(x < 1, -torch.log1p(-torch.where(x < 1, x, 0.0)), most)
-        return positive.clamp(max=most), negative.clamp(max=most)
+    def terms(self, spec: LossSpec, at: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return -log p and -log(1 - p), bounded; their derivatives are those of `slope`."""
+        p, most = at.x, spec.largest_term
+        # -log of the smallest normal number is beyond the bound already, and 1/p is finite from there on
+        above = p >= torch.finfo(p.dtype).smallest_normal if spec.eps is None else p > 0
+        positive = -torch.log(torch.where(above, p, 1.0))
+        negative = -torch.log1p(-torch.where(p < 1, p, 0.0))
+        if spec.eps:
+            return torch.where(p < spec.eps, most, positive), torch.where(1 - p < spec.eps, most, negative)
+        bounded = torch.where(above, positive.clamp(max=most), most)
+        if spec.eps == 0 or not torch.is_grad_enabled():
+            return bounded, torch.where(p < 1, negative, most)
+        rise = (p - p.detach()) / at.lowest  # 0, with a slope
+        positive = torch.where(p < at.lowest, -rise, positive - positive.detach())
+        return bounded.detach() + positive, torch.where(p < 1, negative, most + rise)
 
     def slope(self, spec: LossSpec, at: Prepared) -> torch.Tensor:
         """Return w (1-y)/(1-p) - w v y/p, and 0 for the one whose logarithm is clipped."""
@@ -89,12 +100,12 @@ class Logits:
         """All but nan."""
         return ~x.isnan()
 
-    def terms(self, spec: LossSpec, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def terms(self, spec: LossSpec, at: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
         """Return softplus(-z) and softplus(z)."""
-        positive = x >= 0
-        decayed = torch.exp(torch.where(positive, -x, x))  # unlike abs, it has a derivative at 0
+        z, positive = at.x, at.x >= 0
+        decayed = torch.exp(torch.where(positive, -z, z))  # unlike abs, it has a derivative at 0
         rest = torch.where(decayed < 2.0**-60, decayed, torch.log1p(decayed))  # log1p(5e-324) gives 0
-        return torch.where(positive, 0.0, -x) + rest, torch.where(positive, x, 0.0) + rest
+        return torch.where(positive, 0.0, -z) + rest, torch.where(positive, z, 0.0) + rest
 
     def slope(self, spec: LossSpec, at: Prepared) -> torch.Tensor:
         """Return w (1-y) sigmoid(z) - w v y sigmoid(-z), each to full relative accuracy."""
@@ -149,7 +160,7 @@ class DefinedKernel:
         if needs.input:
             by_input = finish(at, self.formulas.slope(spec, at._replace(w=at.w * scale))).to(dtype)
         if needs.target:
-            positive, negative = self.formulas.terms(spec, at.x)
+            positive, negative = self.formulas.terms(spec, at)
             w = at.w * scale * (1 - spec.label_smoothing)
             by_target = finish(at, product(w * at.v, positive) - product(w, negative)).to(dtype)
         if needs.weight:
@@ -160,22 +171,22 @@ class DefinedKernel:
         return by_input, by_target, by_weight
 
     def prepare(self, spec: LossSpec, operands: Operands) -> Prepared:
-        """Widen the operands, and put harmless numbers where the element is ignored or invalid."""
+        """Widen the operands, and mark those that have no loss, so that they have no derivative either."""
         input, dtype, s = operands[0], wide(operands[0]), spec.label_smoothing
         x, t, w, v = (1.0 if each is None else each.to(dtype) for each in operands)
-        valid = self.formulas.valid(x) & (t >= 0) & (t <= 1)
-        kept, harmless = None, valid
+        kept = None
         if spec.ignore_index is not None:
             kept = t != spec.ignore_index
-            harmless = valid & kept
+            x, t = torch.where(kept, x, 0.5), torch.where(kept, t, 0.5)
             w = w if isinstance(w, float) else torch.where(kept, w, 1.0)
-        x, t = torch.where(harmless, x, 0.5), torch.where(harmless, t, 0.5)
+        mark = torch.where(self.formulas.valid(x) & (t >= 0) & (t <= 1), 1.0, nan).to(dtype)
+        x, t = x * mark, t * mark
         lowest = torch.finfo(input.dtype).smallest_normal if spec.eps is None else spec.eps
-        return Prepared(x, t * (1 - s) + s / 2, (1 - t) * (1 - s) + s / 2, w, v, kept, valid, lowest)
+        return Prepared(x, t * (1 - s) + s / 2, (1 - t) * (1 - s) + s / 2, w, v, kept, mark, lowest)
 
     def losses(self, spec: LossSpec, at: Prepared) -> torch.Tensor:
         """Return the unreduced loss, unrounded."""
-        positive, negative = self.formulas.terms(spec, at.x)
+        positive, negative = self.formulas.terms(spec, at)
         positive, negative = product(at.y, positive), product(at.rest, negative)
         return finish(at, product(at.w * at.v, positive) + product(at.w, negative))
 
@@ -188,7 +199,7 @@ def wide(input: torch.Tensor) -> torch.dtype:
 
 def finish(at: Prepared, values: torch.Tensor) -> torch.Tensor:
     """Put nan where there is no loss, and 0 where the element is ignored."""
-    values = torch.where(at.valid, values, nan)
+    values = values * at.mark
     return values if at.kept is None else torch.where(at.kept, values, 0.0)
 
 

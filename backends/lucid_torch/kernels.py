@@ -13,7 +13,7 @@ from lucid.kernels import Residuals
 from lucid.protocol import BackendInfo, Differentiable, Gradients, Kernel, LossSpec, Needs
 from lucid_host import HostKernel
 from lucid_torch import INFO, formulas
-from lucid_torch.autograd import Host, Traced, Transformed
+from lucid_torch.autograd import Host, Transformed
 from lucid_torch.formulas import DefinedKernel
 from lucid_torch.placement import on_host, same_device, tensor_of, viewed, views
 
@@ -85,8 +85,9 @@ class TorchKernel:
         operands = (input, target, weight, pos_weight)
         if not on_host(*operands):
             same_device(operands)
-            function = Traced if torch.compiler.is_compiling() else Transformed
-            return function.apply(self.definition, spec, *operands)
+            if torch.compiler.is_compiling():  # compilers differentiate what they trace, in all modes
+                return self.definition.forward(spec, *operands, needs_grad=True)[0]
+            return Transformed.apply(self.definition, spec, *operands)
         if torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in operands):
             return Host.apply(self.host, self.definition, spec, *operands)
         return tensor_of(self.host.forward(spec, *views(operands), needs_grad=False)[0], input)
@@ -121,11 +122,16 @@ class TorchBackend:
     ) -> torch.Tensor:
         """Take tensors, on their graph unless copied, and NumPy arrays; see `lucid.protocol.Backend`."""
         if isinstance(data, np.ndarray):
-            if torch.compiler.is_compiling():
-                return torch.as_tensor(data, device=None if like is None else like.device, dtype=dtype)
+            device = None if like is None else like.device
+            if torch.compiler.is_compiling():  # NumPy's arrays are tensors there
+                return torch.as_tensor(data, device=device, dtype=dtype)
             plain = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
-            tensor = torch.tensor(plain.reshape(data.shape))
-            return tensor.to(device=None if like is None else like.device, dtype=dtype)
+            made = torch.tensor(plain.reshape(data.shape))
+            if dtype is None and device is not None and device.type == "mps" and made.dtype == torch.float64:
+                dtype = torch.float32  # the widest that Apple's GPUs have
+            if made.ndim == 0 and like is not None:  # of the kind of `like`, which may be distributed
+                return like.new_full((), made.item(), dtype=dtype or made.dtype)
+            return made.to(device=device, dtype=dtype)
         if copy:
             return data.detach().to(dtype=dtype, copy=True)
         return data if dtype is None else data.to(dtype)

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 from operator import index
 from typing import TYPE_CHECKING, Any
 
-from lucid._selection import backend_of, common_backend, get_backend
+from lucid._selection import NUMBERS, backend_of, common_backend, get_backend
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,6 +41,8 @@ def host_array(data: Any) -> "NDArray[Any]":
     """Make a NumPy array, of native byte order, of whatever NumPy can read, or say what is wrong."""
     import numpy as np
 
+    if type(data) in NUMBERS and (type(data) is float or abs(data) < 2**63):  # torch.compile follows this
+        return np.asarray(data, dtype=type(data))
     if hasattr(type(data), "__dlpack__") and not isinstance(data, np.ndarray):
         cls = f"{type(data).__module__}.{type(data).__qualname__}"
         raise TypeError(

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lucid._registry import registry, type_names
 from lucid.errors import BackendUnavailableError, LucidError, MixedBackendError
@@ -21,6 +21,9 @@ __all__ = ["Selection", "get_backend", "refresh_backends", "set_backend", "use_b
 
 DEBUG = 10  # logging's own number: logging itself is imported with the first backend
 
+NUMBERS: Final = frozenset({bool, int, float})
+"""Python's own: nobody's arrays."""
+
 _context: ContextVar[str | None] = ContextVar("lucid_backend", default=None)
 
 
@@ -33,7 +36,8 @@ class _Process:
 
 _process = _Process()
 _settled: dict[tuple[str, ...], str] = {}  # of several names, the first that could run
-_owners: "dict[tuple[type, str | None], Backend[Any]]" = {}  # of a class, and the choice that holds
+_owners: dict[tuple[type, str | None], str] = {}  # of a class, and the choice that holds: the key of a...
+_running: "dict[str, Backend[Any]]" = {}  # ...backend that has been found for some class
 
 
 class Selection(NamedTuple):
@@ -218,17 +222,32 @@ def backend_of(value: object) -> "Backend[Any] | None":
 
     A backend that was explicitly selected is preferred for the arrays that it lists.
     """
+    if type(value) in NUMBERS or not hasattr(value, "shape"):
+        return None
+    owner = owner_of(type(value))
+    return None if owner is None else _running[owner]
+
+
+def owner_of(cls: type) -> str | None:
+    """Find the backend whose arrays a class is of: its key in `_running`."""
     choice = _context.get() or _process.backend or os.environ.get("LUCID_BACKEND")
-    key = (type(value), choice)
-    if (backend := _owners.get(key)) is None:
-        found = choice_for(type_names(type(value))) if hasattr(value, "shape") else None
+    if (owner := _owners.get((cls, choice))) is None:
+        found = choice_for(type_names(cls))
         if found is None:
             return None
-        backend = _owners[key] = running(found)
+        backend = running(found)
+        owner = str(id(backend))
+        _running[owner] = backend
+        _owners[cls, choice] = owner
     if _process.log is not None and _process.log.isEnabledFor(DEBUG):
-        names = type_names(type(value))
+        names = type_names(cls)
         _process.log.debug("%s -> %s", names[0], choice_for(names))
-    return backend
+    return owner
+
+
+# torch.compile can't trace what this reads. So marked, it asks once and keeps the answer, which a string lets
+# it do. This is what torch.compiler.assume_constant_result does; but here nothing may import PyTorch.
+owner_of._dynamo_marked_constant = True  # type: ignore[attr-defined]  # functions take any attribute
 
 
 def choice_for(names: tuple[str, ...]) -> Selection | None:

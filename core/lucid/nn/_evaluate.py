@@ -100,13 +100,13 @@ def prepare(
     nodes: list[Any] = [value._node if isinstance(value, Tensor) else None for value in operands.values()]
     for place, name in ((2, "weight"), (3, "pos_weight")):
         array = arrays[name]
-        if array is None or tuple(array.shape) == shape:
-            continue
+        if array is None or (array.ndim == len(shape) and tuple(array.shape) == shape):
+            continue  # the lengths first: a compiler would take note of sizes that happen to differ
         _checks.fits(name, tuple(array.shape), shape)
         arrays[name] = xp.broadcast_to(array, shape)
         if nodes[place] is not None:
             nodes[place] = unbroadcast(nodes[place], array, xp)
-    if any(getattr(value, "requires_grad", False) for value in (pos_weight, arrays["pos_weight"])):
+    if nodes[3] is not None or getattr(arrays["pos_weight"], "requires_grad", False):
         raise ValueError("no gradient flows to pos_weight; pass pos_weight.detach()")
     ordered = (arrays["input"], arrays["target"], arrays["weight"], arrays["pos_weight"])
     return Call(backend, getattr(backend, kernel), kind, ordered, (nodes[0], nodes[1], nodes[2]))

@@ -1,8 +1,7 @@
 """The losses and layers as functions."""
 
 import warnings
-from functools import lru_cache
-from math import isfinite, isnan
+from math import inf
 from typing import Any, cast, get_args
 
 from lucid import _ops
@@ -11,6 +10,8 @@ from lucid.nn._evaluate import evaluate
 from lucid.protocol import LossSpec, Reduction
 
 __all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits", "linear", "relu", "sigmoid"]
+
+REDUCTIONS = get_args(Reduction)
 
 
 def binary_cross_entropy(
@@ -193,20 +194,19 @@ def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: 
     return translated
 
 
-@lru_cache(maxsize=256)
 def loss_spec(
     reduction: str | None, eps: float | None, label_smoothing: float, ignore_index: float | None
 ) -> LossSpec:
-    """Check what a loss was configured with."""
+    """Check what a loss was configured with; uncached, since torch.compile warns of a cache."""
     reduction = "none" if reduction is None else reduction
-    if reduction not in get_args(Reduction):
-        choices = ", ".join(map(repr, get_args(Reduction)))
+    if reduction not in REDUCTIONS:
+        choices = ", ".join(map(repr, REDUCTIONS))
         raise ValueError(f"reduction is {reduction!r}; it must be one of {choices} or None")
     if eps is not None and not 0 <= eps < 0.5:
         raise ValueError(f"eps is {eps!r}; it must be None or lie in [0, 0.5)")
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing is {label_smoothing!r}; it must lie in [0, 1]")
-    if ignore_index is not None and (isnan(ignore_index) or not isfinite(ignore_index)):
+    if ignore_index is not None and not -inf < ignore_index < inf:
         raise ValueError(f"ignore_index is {ignore_index!r}; it must be None or a finite number")
     return LossSpec(
         cast("Reduction", reduction),
