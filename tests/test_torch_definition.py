@@ -15,9 +15,9 @@ REDUCED = [("float64", reduction) for reduction in ("sum", "mean", "weighted_mea
 @pytest.fixture
 def definition(monkeypatch):
     """Give the PyTorch backend, and keep the host's arithmetic away from it."""
-    backend = lucid.get_backend("torch")
-    monkeypatch.setattr("lucid_torch.kernels.on_host", lambda *tensors: False)
-    return backend
+    with lucid.use_backend("torch") as backend:
+        monkeypatch.setattr("lucid_torch.kernels.on_host", lambda *tensors: False)
+        yield backend
 
 
 @pytest.mark.parametrize(("dtype", "reduction"), UNREDUCED + REDUCED)
