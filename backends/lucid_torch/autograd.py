@@ -37,21 +37,21 @@ class Host(torch.autograd.Function):
     ) -> torch.Tensor:
         """Compute the loss and remember the rest."""
         operands = (input, target, weight, pos_weight)
-        loss, residuals = host.forward(spec, *views(operands), needs_grad=True)
-        ctx.save_for_backward(*operands)
-        ctx.call = host, definition, spec, residuals.denominator, residuals.loss  # hooks see what is saved
+        loss, residuals = host.forward(spec, *views(operands), needs_grad=ctx.needs_input_grad[3])
+        ctx.save_for_backward(*operands)  # where hooks see them
+        ctx.call = host, definition, spec, residuals[1:]
         return tensor_of(loss, input)
 
     @staticmethod
     def backward(ctx: Any, grad_output: torch.Tensor) -> Gradients:
         """Compute the gradients that autograd asks for."""
         operands = ctx.saved_tensors  # raises if one was written to since
-        host, definition, spec, denominator, loss = ctx.call
+        host, definition, spec, rest = ctx.call
         needs = Needs(*ctx.needs_input_grad[3:6])
         batched = torch._C._functorch.is_legacy_batchedtensor(grad_output)  # torch.autograd.grad batches so
         if torch.is_grad_enabled() or batched or not ordinary():
             return (None, None, None, *definition.backward(spec, operands, grad_output, needs), None)
-        residuals = Residuals(views(operands), denominator, loss)
+        residuals = Residuals(views(operands), *rest)
         gradients = host.backward(spec, residuals, viewed(grad_output), needs)
         found = [None if each is None else tensor_of(each, operands[0]) for each in gradients]
         return (None, None, None, *found, None)
