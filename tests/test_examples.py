@@ -83,10 +83,14 @@ def test_the_classifier_asks_the_environment_and_says_why_a_backend_can_not_be_u
     assert result.stderr.startswith("no backend named 'nunpy' is installed. Did you mean 'numpy'?")
 
 
-def test_lucids_loss_replaces_pytorchs_in_its_training_loop(tmp_path):
+def test_lucids_loss_replaces_pytorchs_in_its_training_loop_and_recovers_from_saturation(tmp_path):
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    result = run_example("torch_training.py", "--epochs", "5", folder=tmp_path)
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed; see the extra [examples]")
+    result = run_example("torch_training.py", "--epochs", "12", folder=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
-    *rows, last = result.stdout.splitlines()
-    assert len(rows) == 1 + 5
-    assert last.startswith("they agree")
+    assert "they agree" in result.stdout
+    curves = re.findall(r"(\w+)\.nn\.BCELoss: (\S+) in the first epoch, (\S+) in the last", result.stdout)
+    losses = {name: (float(first), float(last)) for name, first, last in curves}
+    assert min(losses["torch"]) > 29
+    assert losses["lucid"][1] < 1
+    assert (tmp_path / "saturation.png").read_bytes().startswith(b"\x89PNG")

@@ -1,5 +1,9 @@
 """The PyTorch backend inside PyTorch's own code."""
 
+import doctest
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -125,3 +129,11 @@ def test_values_are_looked_at_on_the_host_alone():
     assert backend.host_values(torch.zeros(1))
     assert not backend.host_values(torch.zeros(1, device="meta"))
     torch.func.vmap(lambda x: x if not backend.host_values(x) else 1 / 0)(torch.zeros(1))
+
+
+def test_what_the_documentation_says_to_those_who_come_from_pytorch():
+    page = Path(__file__).parent.parent / "docs" / "torch.md"
+    text = re.sub("^```.*", "", page.read_text(), flags=re.MULTILINE)  # a fence is no output
+    examples = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    assert (runner.run(examples).failed, len(examples.examples)) == (0, 30)

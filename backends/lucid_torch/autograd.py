@@ -1,7 +1,7 @@
 """The losses as `torch.autograd.Function`s: tensors go in, a tensor comes out, `.backward()` works.
 
-* `Host` has little overhead and computes on NumPy's views; nothing that transforms tensors sees into it.
-* `Transformed` is made of PyTorch's operations, for all other tensors and devices, and for `torch.func`.
+* `HostLoss` has little overhead and computes on NumPy's views; nothing that transforms tensors sees into it.
+* `TransformedLoss` is made of PyTorch's operations, for all other tensors and devices, and for `torch.func`.
 
 Gradients that are to be differentiated again are computed in PyTorch's operations by both.
 """
@@ -16,12 +16,12 @@ from lucid_host import HostKernel
 from lucid_torch.formulas import DefinedKernel
 from lucid_torch.placement import ordinary, tensor_of, viewed, views
 
-__all__ = ["Host", "Transformed"]
+__all__ = ["HostLoss", "TransformedLoss"]
 
 Gradients: TypeAlias = tuple[torch.Tensor | None, ...]
 
 
-class Host(torch.autograd.Function):
+class HostLoss(torch.autograd.Function):
     """Forward and backward of a `HostKernel`."""
 
     @staticmethod
@@ -57,7 +57,7 @@ class Host(torch.autograd.Function):
         return (None, None, None, *found, None)
 
 
-class Transformed(torch.autograd.Function):
+class TransformedLoss(torch.autograd.Function):
     """Forward and backward of a `DefinedKernel`, for every mode of differentiation, and in batches."""
 
     generate_vmap_rule = True

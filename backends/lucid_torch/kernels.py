@@ -13,7 +13,7 @@ from lucid.kernels import Residuals
 from lucid.protocol import BackendInfo, Differentiable, Gradients, Kernel, LossSpec, Needs
 from lucid_host import HostKernel
 from lucid_torch import INFO, formulas
-from lucid_torch.autograd import Host, Transformed
+from lucid_torch.autograd import HostLoss, TransformedLoss
 from lucid_torch.formulas import DefinedKernel
 from lucid_torch.placement import on_host, same_device, tensor_of, viewed, views
 
@@ -87,9 +87,9 @@ class TorchKernel:
             same_device(operands)
             if torch.compiler.is_compiling():  # compilers differentiate what they trace, in all modes
                 return self.definition.forward(spec, *operands, needs_grad=True)[0]
-            return Transformed.apply(self.definition, spec, *operands)
+            return TransformedLoss.apply(self.definition, spec, *operands)
         if torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in operands):
-            return Host.apply(self.host, self.definition, spec, *operands)
+            return HostLoss.apply(self.host, self.definition, spec, *operands)
         return tensor_of(self.host.forward(spec, *views(operands), needs_grad=False)[0], input)
 
 
