@@ -1,6 +1,7 @@
 """From what a user has to what a backend takes: numbers, lists, arrays, dtype names, shapes."""
 
 from collections.abc import Iterable, Sequence
+from math import prod
 from numbers import Integral, Real
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,16 @@ if TYPE_CHECKING:
 
     from lucid.protocol import Backend
 
-__all__ = ["as_key", "as_operand", "as_shape", "bring_in", "dtype_name", "host_array", "resolve_dtype"]
+__all__ = [
+    "as_key",
+    "as_operand",
+    "as_seed",
+    "as_shape",
+    "bring_in",
+    "dtype_name",
+    "host_array",
+    "resolve_dtype",
+]
 
 
 def bring_in(
@@ -72,6 +82,23 @@ def as_operand(value: Any, backend: "Backend[Any]", array: Any) -> Any:
     host = host_array(value)
     own = array.dtype if backend.xp.isdtype(array.dtype, "real floating") else backend.xp.float32
     return backend.asarray(host, dtype=own if host.dtype.kind == "f" else None, like=array, copy=True)
+
+
+def as_seed(given: Any, backend: "Backend[Any]", array: Any) -> Any:
+    """Check the gradient that `backward` starts from, and give it the array's dtype; 1 for a scalar."""
+    shape = tuple(array.shape)
+    if given is None:
+        if prod(shape) != 1:
+            raise RuntimeError(
+                f"backward() without a gradient takes a scalar, and this tensor has shape {shape}; "
+                f"reduce it first, for example with .sum(), or pass a gradient of that shape"
+            )
+        return backend.xp.ones_like(array)
+    if not hasattr(given, "dtype"):
+        raise TypeError(f"a gradient is a tensor, an array or a list, not {type(given).__name__}")
+    if tuple(given.shape) != shape:
+        raise RuntimeError(f"the gradient's shape is {tuple(given.shape)}, and the tensor's {shape}")
+    return backend.xp.astype(given, array.dtype, copy=False)
 
 
 def as_key(parts: "list[Any]", backend: "Backend[Any]", array: Any) -> tuple[Any, bool]:

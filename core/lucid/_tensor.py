@@ -7,11 +7,11 @@ remembered therefore stays true.
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from math import prod
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from lucid import _ops
 from lucid._autograd import Leaf, Node, grad_enabled, walk_back
-from lucid._convert import as_key, as_operand, as_shape, bring_in, dtype_name, resolve_dtype
+from lucid._convert import as_key, as_operand, as_seed, as_shape, bring_in, dtype_name, resolve_dtype
 from lucid._selection import common_backend
 
 if TYPE_CHECKING:
@@ -261,25 +261,11 @@ class Tensor:
                 "backward() was called on a tensor that depends on nothing with requires_grad=True "
                 "(or was computed under lucid.no_grad())"
             )
-        walk_back(self._node, self._seed(gradient), retain=retain_graph)
-
-    def _seed(self, gradient: Any) -> Any:
-        """Check the gradient that `backward` starts from, and give it this tensor's dtype."""
-        xp = self._backend.xp
-        if gradient is None:
-            if self.size != 1:
-                raise RuntimeError(
-                    f"backward() without a gradient takes a scalar, and this tensor has shape {self.shape}; "
-                    f"reduce it first, for example with .sum(), or pass a gradient of that shape"
-                )
-            return xp.ones_like(self._data)
-        given = self._operand(gradient)
-        seed = given._data if isinstance(given, Tensor) else given
-        if not hasattr(seed, "dtype"):
+        given = None if gradient is None else self._operand(gradient)
+        if given is NotImplemented:
             raise TypeError(f"a gradient is a tensor, an array or a list, not {type(gradient).__name__}")
-        if tuple(seed.shape) != self.shape:
-            raise RuntimeError(f"the gradient's shape is {tuple(seed.shape)}, and the tensor's {self.shape}")
-        return xp.astype(seed, self.dtype, copy=False)
+        array = given._data if isinstance(given, Tensor) else given
+        walk_back(self._node, as_seed(array, self._backend, self._data), retain=retain_graph)
 
     # Arithmetic and comparison
 
@@ -290,21 +276,34 @@ class Tensor:
         common_backend({"one operand": self._backend, "the other": value._backend})
         return value
 
-    __add__, __radd__ = binary(_ops.add), binary(_ops.add, swapped=True)
-    __sub__, __rsub__ = binary(_ops.subtract), binary(_ops.subtract, swapped=True)
-    __mul__, __rmul__ = binary(_ops.multiply), binary(_ops.multiply, swapped=True)
-    __truediv__, __rtruediv__ = binary(_ops.divide), binary(_ops.divide, swapped=True)
-    __pow__, __rpow__ = binary(_ops.power), binary(_ops.power, swapped=True)
-    __matmul__, __rmatmul__ = binary(_ops.matmul), binary(_ops.matmul, swapped=True)
+    __add__: ClassVar[Method] = binary(_ops.add)
+    __radd__: ClassVar[Method] = binary(_ops.add, swapped=True)
+    __sub__: ClassVar[Method] = binary(_ops.subtract)
+    __rsub__: ClassVar[Method] = binary(_ops.subtract, swapped=True)
+    __mul__: ClassVar[Method] = binary(_ops.multiply)
+    __rmul__: ClassVar[Method] = binary(_ops.multiply, swapped=True)
+    __truediv__: ClassVar[Method] = binary(_ops.divide)
+    __rtruediv__: ClassVar[Method] = binary(_ops.divide, swapped=True)
+    __pow__: ClassVar[Method] = binary(_ops.power)
+    __rpow__: ClassVar[Method] = binary(_ops.power, swapped=True)
+    __matmul__: ClassVar[Method] = binary(_ops.matmul)
+    __rmatmul__: ClassVar[Method] = binary(_ops.matmul, swapped=True)
 
-    __iadd__, __isub__ = in_place(_ops.add), in_place(_ops.subtract)
-    __imul__, __itruediv__ = in_place(_ops.multiply), in_place(_ops.divide)
-    __ipow__ = in_place(_ops.power)
+    __iadd__: ClassVar[Method] = in_place(_ops.add)
+    __isub__: ClassVar[Method] = in_place(_ops.subtract)
+    __imul__: ClassVar[Method] = in_place(_ops.multiply)
+    __itruediv__: ClassVar[Method] = in_place(_ops.divide)
+    __ipow__: ClassVar[Method] = in_place(_ops.power)
 
-    __eq__, __ne__ = binary(_ops.equal), binary(_ops.not_equal)  # type: ignore[assignment]  # elementwise
-    __lt__, __le__ = binary(_ops.less), binary(_ops.less_equal)
-    __gt__, __ge__ = binary(_ops.greater), binary(_ops.greater_equal)
-    __hash__ = object.__hash__
+    __eq__: ClassVar[Method] = binary(_ops.equal)  # type: ignore[assignment]  # elementwise
+    __ne__: ClassVar[Method] = binary(_ops.not_equal)  # type: ignore[assignment]  # elementwise
+    __lt__: ClassVar[Method] = binary(_ops.less)
+    __le__: ClassVar[Method] = binary(_ops.less_equal)
+    __gt__: ClassVar[Method] = binary(_ops.greater)
+    __ge__: ClassVar[Method] = binary(_ops.greater_equal)
+
+    def __hash__(self) -> int:
+        return object.__hash__(self)
 
     def __neg__(self) -> "Tensor":
         return record(_ops.negative, self)

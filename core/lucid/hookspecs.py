@@ -15,8 +15,8 @@ from lucid.protocol import Backend, BackendInfo, Xfail
 
 __all__ = ["hookimpl", "lucid_backend_info", "lucid_conformance_xfails", "lucid_create_backend"]
 
-hookspec = pluggy.HookspecMarker("lucid")
-hookimpl = pluggy.HookimplMarker("lucid")
+hookspec: pluggy.HookspecMarker = pluggy.HookspecMarker("lucid")
+hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker("lucid")
 
 
 @hookspec(firstresult=True)

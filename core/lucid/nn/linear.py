@@ -49,15 +49,16 @@ class Linear(Module):
         dtype: Any = "float32",
         backend: str | None = None,
     ) -> None:
-        self.in_features, self.out_features = in_features, out_features
+        self.in_features: int = in_features
+        self.out_features: int = out_features
         bound = in_features**-0.5 if in_features else 0.0
 
         def initial(*shape: int) -> Parameter:
             numbers = drawn(lambda generator: generator.uniform(-bound, bound, shape))
             return Parameter(numbers, dtype=dtype, backend=backend)
 
-        self.weight = initial(out_features, in_features)
-        self.bias = initial(out_features) if bias else None
+        self.weight: Parameter = initial(out_features, in_features)
+        self.bias: Parameter | None = initial(out_features) if bias else None
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply it to a tensor of shape (..., in_features); the result has shape (..., out_features)."""

@@ -9,7 +9,7 @@ from lucid.nn.module import Module
 
 __all__ = ["BCELoss", "BCEWithLogitsLoss"]
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "weight": None,
     "reduction": "mean",
     "eps": None,
@@ -108,7 +108,7 @@ class BCELoss(Module):
         reduce: bool | None = None,
     ) -> None:
         self.weight = weight
-        self.reduction = legacy_reduction(size_average, reduce, reduction)
+        self.reduction: str | None = legacy_reduction(size_average, reduce, reduction)
         self.eps = eps
         self.pos_weight = pos_weight
         self.label_smoothing = label_smoothing
@@ -222,7 +222,7 @@ class BCEWithLogitsLoss(Module):
         reduce: bool | None = None,
     ) -> None:
         self.weight = weight
-        self.reduction = legacy_reduction(size_average, reduce, reduction)
+        self.reduction: str | None = legacy_reduction(size_average, reduce, reduction)
         self.pos_weight = pos_weight
         self.label_smoothing = label_smoothing
         self.ignore_index = ignore_index

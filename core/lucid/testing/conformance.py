@@ -43,9 +43,9 @@ CASES = [
     for option in OPTIONS
     if kernel == "bce" or "eps" not in OPTIONS[option].spec
 ]
-cases = pytest.mark.parametrize(("kernel", "regime", "option"), CASES)
-kernels = pytest.mark.parametrize("kernel", KERNELS)
-reductions = pytest.mark.parametrize("reduction", REDUCTIONS)
+cases: pytest.MarkDecorator = pytest.mark.parametrize(("kernel", "regime", "option"), CASES)
+kernels: pytest.MarkDecorator = pytest.mark.parametrize("kernel", KERNELS)
+reductions: pytest.MarkDecorator = pytest.mark.parametrize("reduction", REDUCTIONS)
 
 
 @cache
@@ -357,7 +357,7 @@ def test_values_out_of_range_are_named_or_nan(backend: Backend[Any], case: str) 
                 LOSSES[kernel](x, target, reduction=reduction)
 
 
-WRONG = {
+WRONG: dict[str, tuple[Any, ...]] = {
     "integers": (TypeError, [0, 1], "int64", [0.0, 1.0], None, "must hold floating-point"),
     "shapes": (ValueError, [0.5, 0.5], "float32", [1.0], None, r"\(2,\) and target \(1,\)"),
     "column": (ValueError, [[0.5], [0.5]], "float32", [1.0, 0.0], None, r"target\.reshape\(2, 1\)"),

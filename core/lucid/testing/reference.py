@@ -51,9 +51,9 @@ class Probability:
     """-log p and -log(1-p), and their derivatives."""
 
     def __init__(self, spec: LossSpec, dtype: str) -> None:
-        self.eps = mpf(0) if spec.eps is None else mpf(spec.eps)
-        self.lowest = mpf(2) ** SMALLEST_NORMAL[dtype] if spec.eps is None else mpf(0)
-        self.most = mpf(100) if spec.eps is None else -mp.log(self.eps) if self.eps else mpf("inf")
+        self.eps: Number = mpf(0) if spec.eps is None else mpf(spec.eps)
+        self.lowest: Number = mpf(2) ** SMALLEST_NORMAL[dtype] if spec.eps is None else mpf(0)
+        self.most: Number = mpf(100) if spec.eps is None else -mp.log(self.eps) if self.eps else mpf("inf")
 
     def terms(self, p: Number) -> tuple[Number, Number]:
         """Return P and N."""
