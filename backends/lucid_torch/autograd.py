@@ -6,7 +6,7 @@
 Gradients that are to be differentiated again are computed in PyTorch's operations by both.
 """
 
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import torch
 
@@ -19,6 +19,8 @@ from lucid_torch.placement import ordinary, tensor_of, viewed, views
 __all__ = ["HostLoss", "TransformedLoss"]
 
 Gradients: TypeAlias = tuple[torch.Tensor | None, ...]
+
+BY_INPUT: Final = Needs(input=True, target=False, weight=False)
 
 
 class HostLoss(torch.autograd.Function):
@@ -51,6 +53,9 @@ class HostLoss(torch.autograd.Function):
         batched = torch._C._functorch.is_legacy_batchedtensor(grad_output)  # torch.autograd.grad batches so
         if torch.is_grad_enabled() or batched or not ordinary():
             return (None, None, None, *definition.backward(spec, operands, grad_output, needs), None)
+        *_, ready = rest
+        if ready and needs == BY_INPUT and grad_output.item() == 1:  # the kernel would need views
+            return None, None, None, tensor_of(ready.pop(), operands[0]), None, None, None
         residuals = Residuals(views(operands), *rest)
         gradients = host.backward(spec, residuals, viewed(grad_output), needs)
         found = [None if each is None else tensor_of(each, operands[0]) for each in gradients]

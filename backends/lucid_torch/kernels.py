@@ -88,7 +88,9 @@ class TorchKernel:
             if torch.compiler.is_compiling():  # compilers differentiate what they trace, in all modes
                 return self.definition.forward(spec, *operands, needs_grad=True)[0]
             return TransformedLoss.apply(self.definition, spec, *operands)
-        if torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in operands):
+        if torch.is_grad_enabled() and (
+            input.requires_grad or target.requires_grad or (weight is not None and weight.requires_grad)
+        ):
             return HostLoss.apply(self.host, self.definition, spec, *operands)
         return tensor_of(self.host.forward(spec, *views(operands), needs_grad=False)[0], input)
 
