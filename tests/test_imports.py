@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+import lucid
+
 ARRAY_LIBRARIES = ("numpy", "cupy", "torch", "dask", "array_api_compat", "array_api_strict")
 BACKENDS = ("lucid_numpy", "lucid_cupy", "lucid_torch", "lucid_dask", "lucid_strict")
 
@@ -54,5 +56,18 @@ def test_the_door_of_a_backend_imports_no_array_library(imported_by, name):
 
 
 def test_recognising_an_array_imports_no_array_library(imported_by):
-    code = "import lucid\nclass Foreign: shape = ()\nassert not lucid._selection.backend_of(Foreign())"
+    code = (
+        "from lucid._selection import backend_of\nclass Foreign: shape = ()\nassert not backend_of(Foreign())"
+    )
     assert imported_by(code).isdisjoint(ARRAY_LIBRARIES)
+
+
+def test_every_public_name_is_there_without_being_imported_first(imported_by):
+    code = "import lucid\nfor name in lucid.__all__: assert name in dir(lucid) and getattr(lucid, name)"
+    assert "numpy" not in imported_by(code)
+    assert imported_by("from lucid import *\ntensor, nn.BCELoss, errors.LucidError, explain") >= {"lucid"}
+
+
+def test_what_is_no_public_name_is_no_attribute():
+    with pytest.raises(AttributeError, match="module 'lucid' has no attribute 'nonsense'"):
+        _ = lucid.nonsense

@@ -9,18 +9,15 @@
 0.197635
 """
 
-from typing import TYPE_CHECKING, Any
-
-from lucid import errors
-from lucid._autograd import no_grad
-from lucid._creation import manual_seed, ones, rand, randint, randn, tensor, zeros
-from lucid._introspection import BackendEntry, Explanation, backends, explain
-from lucid._selection import get_backend, refresh_backends, set_backend, use_backend
-from lucid._tensor import Tensor
-from lucid._threads import get_num_threads, set_num_threads
-
+TYPE_CHECKING = False  # as type checkers know it; the module typing takes longer to import than all of this
 if TYPE_CHECKING:
-    from lucid import nn
+    from lucid import errors, nn
+    from lucid._autograd import no_grad
+    from lucid._creation import manual_seed, ones, rand, randint, randn, tensor, zeros
+    from lucid._introspection import BackendEntry, Explanation, backends, explain
+    from lucid._selection import get_backend, refresh_backends, set_backend, use_backend
+    from lucid._tensor import Tensor
+    from lucid._threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
 
@@ -48,11 +45,28 @@ __all__ = [
     "zeros",
 ]
 
+_HOMES = {
+    "_autograd": ("no_grad",),
+    "_creation": ("manual_seed", "ones", "rand", "randint", "randn", "tensor", "zeros"),
+    "_introspection": ("BackendEntry", "Explanation", "backends", "explain"),
+    "_selection": ("get_backend", "refresh_backends", "set_backend", "use_backend"),
+    "_tensor": ("Tensor",),
+    "_threads": ("get_num_threads", "set_num_threads"),
+}
 
-def __getattr__(name: str) -> Any:
-    """Import `lucid.nn` when it is first asked for: a third of what importing lucid costs."""
-    if name != "nn":
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for when it is first asked for: who only lists backends needs no tensors."""
+    if name not in __all__:
         raise AttributeError(f"module 'lucid' has no attribute {name!r}")
     from importlib import import_module
 
-    return import_module("lucid.nn")
+    home = next((home for home, names in _HOMES.items() if name in names), name)
+    module = import_module(f"lucid.{home}")
+    value = globals()[name] = module if home == name else getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """List what there is, imported or not."""
+    return sorted({*globals(), *__all__})

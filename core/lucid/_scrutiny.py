@@ -7,9 +7,9 @@ and no protection from malice.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+import lucid
 from lucid._admission import OURS
 from lucid.errors import BackendProtocolError
 from lucid.protocol import API_VERSION, Backend, BackendInfo, LossSpec, Needs
@@ -125,7 +125,8 @@ def nothing_rebound(offer: "Offer") -> "Iterator[None]":
         return
     if offer in _refused:  # its module is imported, and would look innocent now
         raise BackendProtocolError(_refused[offer])
-    import_module("lucid.nn")  # what is not imported yet could not be watched
+    for name in lucid.__all__:
+        getattr(lucid, name)  # what is not imported yet could not be watched
     before = {(owner, name): value for owner in namespaces() for name, value in definitions(owner)}
     try:
         yield
