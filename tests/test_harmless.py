@@ -1,5 +1,6 @@
 """Whatever is wrong with a plugin: one error that names it, and everything else goes on working."""
 
+import ast
 import csv
 from pathlib import Path
 from typing import NamedTuple
@@ -11,22 +12,31 @@ import lucid
 from lucid import nn
 from lucid.errors import BackendProtocolError, BackendUnavailableError
 
+PLUGINS = Path(__file__).parent / "plugins" / "bad"
 FAILURES = Path(__file__).parent.parent / "docs" / "failures.csv"  # the table that the documentation shows
 
 
 class Case(NamedTuple):
-    """A broken plugin: what is wrong with it, what is raised, what that says, and the file of the plugin."""
+    """A broken plugin: what is wrong with it, what is raised, and what that says."""
 
     what: str
     error: str
     says: str
-    file: str
+
+    @property
+    def file(self):
+        """The plugin, by its docstring."""
+        return FILES[f"A plugin that {self.what.replace('``', '`')}."]
 
     @property
     def name(self):
         return self.file.removesuffix(".py").replace("_", "-")
 
 
+FILES = {
+    ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))): path.name
+    for path in sorted(PLUGINS.glob("*.py"))
+}
 CASES = [Case(*row) for row in csv.reader(FAILURES.read_text(encoding="utf-8").splitlines()[1:])]
 each_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 
@@ -71,8 +81,8 @@ def test_a_broken_plugin_is_passed_over_when_an_unfamiliar_array_looks_for_its_b
     assert lucid._selection.backend_of(Foreign()).info.name == "zzz"
 
 
-def test_every_broken_plugin_is_tried(request):
-    files = {path.name for path in (request.path.parent / "plugins" / "bad").glob("*.py")}
+def test_every_broken_plugin_is_tried():
+    files = {path.name for path in PLUGINS.glob("*.py")}
     assert files == {*(case.file for case in CASES), "is_interrupted_at_import.py"}
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import lucid
-from lucid import nn
+from lucid import _ops, nn
 
 P = [[0.9, 0.2, 0.5], [0.0, 1.0, 0.7]]
 Y = [[1.0, 0.0, 0.25], [0.0, 1.0, 1.0]]
@@ -145,3 +145,12 @@ def test_ignored_elements_count_for_nothing(strict):
 
 def test_tensors_show_whose_they_are():
     assert repr(lucid.tensor([0.5], backend="strict")) == "Tensor([0.5], dtype=float32, backend=strict)"
+
+
+@pytest.mark.parametrize("key", [(slice(None), slice(1, 3)), (0, ...), (slice(0, 0), ...)], ids=str)
+def test_an_index_has_a_gradient_in_standard_functions_where_arrays_can_not_be_written_to(strict, key):
+    xp, values = strict.xp, np.arange(1.0, 7.0).reshape(2, 3)
+    written = np.zeros((2, 3))
+    written[key] = values[key]
+    found = _ops.scattered(xp, xp.asarray(values[key]), xp.zeros((2, 3)), key)
+    np.testing.assert_array_equal(np.asarray(found), written)

@@ -15,8 +15,8 @@ __all__ = ["add", "run"]
 
 HELP: Final = "write the skeleton of a backend of your own"
 DESCRIPTION: Final = """\
-Write a distribution, lucid-NAME, whose backend NAME works at once, on NumPy's arrays and with
-lucid's own definition of the losses. Where another array library goes in is marked HERE.
+Write a distribution, lucid-NAME, whose backend NAME works at once, on NumPy's arrays and
+lucid's own definition of the losses. The places where your array library goes in are marked HERE.
 """
 EPILOG: Final = """\
 exit status:

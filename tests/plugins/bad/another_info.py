@@ -1,3 +1,5 @@
+"""A plugin that gives a backend of another name."""
+
 from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo
 

@@ -1,3 +1,5 @@
+"""A plugin that calls itself by another name."""
+
 from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo
 

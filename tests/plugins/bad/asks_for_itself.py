@@ -1,3 +1,5 @@
+"""A plugin that asks for itself while it starts."""
+
 import lucid
 from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo

@@ -1,3 +1,5 @@
+"""A plugin that calls `sys.exit` when it computes."""
+
 from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo
 

@@ -1,3 +1,5 @@
+"""A plugin that says why it can't run."""
+
 from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo
 

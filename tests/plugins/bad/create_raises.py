@@ -1,3 +1,5 @@
+"""A plugin that raises when started."""
+
 from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo
 

@@ -1,1 +1,3 @@
+"""A plugin that calls `sys.exit` at import."""
+
 raise SystemExit("this machine is not supported")

@@ -1,3 +1,5 @@
+"""A plugin that calls `sys.exit` when started."""
+
 import sys
 
 from lucid.hookspecs import hookimpl

@@ -1,3 +1,5 @@
+"""A plugin that has a string for `array_types`."""
+
 from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo
 

@@ -1,3 +1,5 @@
+"""A plugin that forgets `@hookimpl`."""
+
 from lucid.protocol import BackendInfo
 
 

@@ -1,1 +1,3 @@
+"""A plugin whose import the user interrupts."""
+
 raise KeyboardInterrupt

@@ -1,3 +1,5 @@
+"""A plugin that has no hooks at all."""
+
 from pathlib import Path
 
 Path(__file__).with_suffix(".ran").touch()

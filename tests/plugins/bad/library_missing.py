@@ -1,3 +1,5 @@
+"""A plugin that lacks its array library."""
+
 from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo
 

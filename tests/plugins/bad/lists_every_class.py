@@ -1,3 +1,5 @@
+"""A plugin that claims every class there is."""
+
 from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo
 

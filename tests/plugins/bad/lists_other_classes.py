@@ -1,3 +1,5 @@
+"""A plugin that makes arrays that it does not list."""
+
 from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo
 

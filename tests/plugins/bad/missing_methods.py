@@ -1,3 +1,5 @@
+"""A plugin that lacks members of the contract."""
+
 from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo
 

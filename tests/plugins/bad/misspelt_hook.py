@@ -1,3 +1,5 @@
+"""A plugin that misspells a hook."""
+
 from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo
 

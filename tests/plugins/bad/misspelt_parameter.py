@@ -1,3 +1,5 @@
+"""A plugin that misspells a hook's parameter."""
+
 from lucid.hookspecs import hookimpl
 
 

@@ -1,3 +1,5 @@
+"""A plugin that has no `lucid_create_backend`."""
+
 from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo
 

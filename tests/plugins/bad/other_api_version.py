@@ -1,3 +1,5 @@
+"""A plugin that is written for another API version."""
+
 from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo
 

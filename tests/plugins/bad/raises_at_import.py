@@ -1,1 +1,3 @@
+"""A plugin that raises at import."""
+
 raise RuntimeError("no licence was found")

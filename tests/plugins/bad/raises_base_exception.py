@@ -1,3 +1,6 @@
+"""A plugin that raises a `BaseException` of its own."""
+
+
 class Stop(BaseException):
     pass
 

@@ -1,3 +1,5 @@
+"""A plugin that raises when asked what it is."""
+
 from lucid.hookspecs import hookimpl
 
 

@@ -1,3 +1,5 @@
+"""A plugin that replaces one of lucid's functions or classes."""
+
 import lucid.nn
 from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo

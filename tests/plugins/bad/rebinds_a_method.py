@@ -1,3 +1,5 @@
+"""A plugin that replaces one of lucid's methods."""
+
 from lucid.hookspecs import hookimpl
 from lucid.kernels import ArrayKernel
 from lucid.protocol import BackendInfo

@@ -1,3 +1,5 @@
+"""A plugin that returns a loss of the wrong dtype."""
+
 from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo
 

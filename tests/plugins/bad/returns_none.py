@@ -1,3 +1,5 @@
+"""A plugin that returns None instead of a loss."""
+
 from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo
 

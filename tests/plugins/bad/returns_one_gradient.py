@@ -1,3 +1,5 @@
+"""A plugin that returns one gradient instead of three."""
+
 from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo
 

@@ -1,3 +1,5 @@
+"""A plugin that returns a loss of the wrong shape."""
+
 from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo
 
