@@ -127,6 +127,28 @@ def test_a_distribution_that_lost_its_metadata_is_listed_and_hurts_nobody(site):
     assert numpy_works()
 
 
+@pytest.mark.parametrize("broken", [b"[lucid.backends]\nnonsense\n", b"[lucid.backends]\n\xff = x\n"])
+def test_a_distribution_whose_entry_points_can_not_be_read_hurts_nobody(site, install_plugin, caplog, broken):
+    folder = site / "garbled-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: garbled\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_bytes(broken)
+    install_plugin("good/host.py")
+    assert [entry.name for entry in lucid.backends()][-1] == "host"
+    assert lucid.tensor([0.5], backend="host").item() == 0.5
+    assert numpy_works()
+    assert "the metadata of some distribution can't be read" in caplog.text
+
+
+def test_a_distribution_whose_metadata_can_not_be_read_is_listed_and_hurts_nobody(site, install_plugin):
+    install_plugin("good/host.py")
+    (site / "acme_host-1.0.dist-info" / "METADATA").write_bytes(b"Name: \xff\xfe\n")
+    lucid.refresh_backends()
+    assert lucid.get_backend("host").info.name == "host"
+    assert entry("host").version == "0"
+    assert numpy_works()
+
+
 def test_a_plugin_that_claims_the_arrays_of_numpy_gets_them_only_if_it_is_selected(install_plugin):
     install_plugin("good/host.py", name="aaa")
     lucid.get_backend("aaa")

@@ -4,8 +4,8 @@ Each plugin gets a plugin manager of its own, so that none can answer for, or br
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lucid._admission import OURS, normalized
 from lucid.errors import BackendProtocolError, BackendUnavailableError
@@ -14,7 +14,9 @@ from lucid.protocol import Backend, BackendInfo
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["Loaded", "Offer", "blaming", "create", "load"]
+__all__ = ["Loaded", "Offer", "blaming", "create", "load", "scan"]
+
+GROUP: Final = "lucid.backends"
 
 
 class Offer(NamedTuple):
@@ -28,8 +30,10 @@ class Offer(NamedTuple):
     @classmethod
     def of(cls, entry_point: "EntryPoint") -> "Offer":
         """Read an entry point's metadata."""
-        known = {} if entry_point.dist is None else entry_point.dist.metadata.json
+        known: dict[str, Any] = {}
         # an entry point may be made by hand, and a half-removed distribution may have lost its metadata
+        with suppress(Exception):
+            known = entry_point.dist.metadata.json if entry_point.dist else {}
         name, version = str(known.get("name", "unknown")), str(known.get("version", "0"))
         return cls(entry_point.name, normalized(name), version, entry_point)
 
@@ -40,6 +44,23 @@ class Offer(NamedTuple):
     def spec(self) -> str:
         """The name that settles an ambiguity."""
         return f"{self.distribution}:{self.name}"
+
+
+def scan() -> list[Offer]:
+    """Read the metadata of what is installed. A distribution whose metadata can't be read offers nothing."""
+    from importlib.metadata import distributions, entry_points
+
+    try:
+        return [Offer.of(entry_point) for entry_point in entry_points(group=GROUP)]
+    except Exception as error:  # importlib.metadata gives up altogether: look into one after the other
+        from logging import getLogger
+
+        getLogger("lucid").warning("the metadata of some distribution can't be read: %r", error)
+    found: dict[str, list[Offer]] = {}  # where there are two of one name, the first is imported
+    for each in distributions():
+        with suppress(Exception):
+            found.setdefault(each.name, [Offer.of(one) for one in each.entry_points.select(group=GROUP)])
+    return [offer for offers in found.values() for offer in offers]
 
 
 class Loaded:

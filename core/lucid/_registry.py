@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final, final
 
 from lucid._admission import OURS, Admission, normalized
-from lucid._plugin import Loaded, Offer, blaming, create, load
+from lucid._plugin import Loaded, Offer, blaming, create, load, scan
 from lucid._turns import Turns
 from lucid.errors import (
     AmbiguousBackendError,
@@ -23,7 +23,6 @@ from lucid.protocol import Backend, BackendInfo, Xfail
 
 __all__ = ["Offer", "Registry", "registry", "type_names"]
 
-GROUP: Final = "lucid.backends"
 RESERVED: Final = frozenset({"numpy", "cupy", "torch", "dask"})
 
 
@@ -63,10 +62,7 @@ class Registry:
         """Everything that is installed, our own backends first."""
         with self._scan:
             if self._offers is None:
-                from importlib.metadata import entry_points
-
-                found = map(Offer.of, entry_points(group=GROUP))
-                self._offers = tuple(sorted(found, key=lambda o: (o.distribution != OURS, o.name, o.spec)))
+                self._offers = tuple(sorted(scan(), key=lambda o: (o.distribution != OURS, o.name, o.spec)))
             return self._offers
 
     def find(self, spec: str) -> Offer:
