@@ -152,6 +152,27 @@ def test_the_edges_have_the_gradients_of_eager_mode(dtype):
             torch.testing.assert_close(one, other)
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # shapes are compared while it traces
+@pytest.mark.parametrize("tracer", ["make_fx", "jit"])
+def test_older_tracers_record_the_loss_and_not_its_value(tracer):
+    x, y = (each.detach() for each in batch(5))
+    if tracer == "jit":
+        with pytest.warns(DeprecationWarning, match="`torch.jit.trace` is deprecated"):
+            traced = torch.jit.trace(nn.BCELoss().forward, (x, y))
+    else:
+        traced = torch.fx.experimental.proxy_tensor.make_fx(nn.BCELoss())(x, y)
+    x = x / 2
+    torch.testing.assert_close(traced(x, y), nn.BCELoss()(x, y))
+
+
+def test_a_backward_pass_can_be_compiled_on_its_own():
+    x, y = batch(5)
+    (right,) = torch.autograd.grad(nn.BCELoss()(x, y), x)
+    with torch._dynamo.compiled_autograd._enable(torch.compile(fullgraph=True, backend="eager")):
+        nn.BCELoss()(x, y).backward()
+    torch.testing.assert_close(x.grad, right)
+
+
 def test_fake_tensors_give_fake_tensors():
     with torch._subclasses.FakeTensorMode():
         x, y = torch.rand(5, 3, requires_grad=True), torch.ones(5, 3)

@@ -9,6 +9,7 @@ Gradients that are to be differentiated again are computed in PyTorch's operatio
 from typing import Any, Final, TypeAlias
 
 import torch
+from torch._C._functorch import is_legacy_batchedtensor as is_batched  # by torch.autograd.grad
 
 from lucid.kernels import Residuals
 from lucid.protocol import LossSpec, Needs
@@ -50,8 +51,7 @@ class HostLoss(torch.autograd.Function):
         operands = ctx.saved_tensors  # raises if one was written to since
         host, definition, spec, rest = ctx.call
         needs = Needs(*ctx.needs_input_grad[3:6])
-        batched = torch._C._functorch.is_legacy_batchedtensor(grad_output)  # torch.autograd.grad batches so
-        if torch.is_grad_enabled() or batched or not ordinary():
+        if torch.is_grad_enabled() or not ordinary() or is_batched(grad_output):
             return (None, None, None, *definition.backward(spec, operands, grad_output, needs), None)
         *_, ready = rest
         if ready and needs == BY_INPUT and grad_output.item() == 1:  # the kernel would need views
