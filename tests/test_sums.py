@@ -8,7 +8,7 @@ import pytest
 import lucid
 from lucid import nn
 from lucid.protocol import LossSpec
-from lucid.testing.conformance import LOGITS_LOSS_BOUND, LOSS_BOUND, SUM_BOUND
+from lucid.testing.harness import LOGITS_LOSS_BOUND, LOSS_BOUND, SUM_BOUND
 from lucid.testing.reference import Element, exact, ulps
 from lucid_host.quick import LARGE
 

@@ -17,7 +17,7 @@ from lucid._registry import registry
 from lucid.errors import LucidError
 from lucid.protocol import Backend
 
-pytest.register_assert_rewrite("lucid.testing.conformance")
+pytest.register_assert_rewrite("lucid.testing.conformance", "lucid.testing.harness")
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
