@@ -6,52 +6,42 @@ is only ever what would not change a bit. The few elements that the rearranged f
 of range, nan, infinite) are computed by the definition.
 
 1 - x is rounded; what it loses, r = x - (1 - (1 - x)), is known exactly, and to second order in r the
-logarithm of 1 - x is that of the rounded one minus r/rounded. So log1p, which is slower, is not needed.
+logarithm of 1 - x is that of the rounded one minus r/rounded. So log1p, which is slower, is not needed. For the
+division there is no need either: r is not 0 below 1/2 only, and there r and r/rounded differ by less than x r,
+which is half a unit in the loss's last place.
 """
 
 from math import exp
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lucid.protocol import LossSpec
-from lucid_host.sums import is_negative, is_one, logit_groups, minus_magnitude, probability_groups
+from lucid_host.operands import Mask, Operands
+from lucid_host.plain import logit_losses, probability_losses
+from lucid_host.sums import (
+    decay,
+    is_negative,
+    is_one,
+    logit_groups,
+    positive_part,
+    probability_groups,
+)
 from lucid_host.walk import Factor, Vector
 
-__all__ = ["LOSS_ROWS", "SLOPE_ROWS", "LogitBlock", "Operands", "ProbabilityBlock"]
-
-Mask: TypeAlias = NDArray[np.bool_]
+__all__ = ["LOSS_ROWS", "SLOPE_ROWS", "LogitBlock", "ProbabilityBlock"]
 
 LOSS_ROWS = 3
 SLOPE_ROWS = 6
-"""The vectors of scratch that a block needs."""
-
-
-class Operands(NamedTuple):
-    """A block of a problem; `y` and `rest` are the smoothed target and 1 minus it, `y` only if needed.
-
-    All inputs lie between `low` and `high`. `hard` says that all labels are 0 or 1, `soft` that none is,
-    `exact` that 1 - x is exact for each input.
-    """
-
-    x: Vector
-    y: Vector
-    rest: Vector
-    w: Factor
-    v: Factor
-    hard: bool
-    soft: bool
-    low: float
-    high: float
-    exact: bool
+"""The vectors of scratch that a block needs. The first of them takes the result."""
 
 
 class ProbabilityBlock:
     """The loss from probabilities."""
 
-    knows_hard = True  # whether hard labels are a simpler case
+    knows_hard = True
     groups = staticmethod(probability_groups)
+    plain_losses = staticmethod(probability_losses)
 
     def dtype(self, input: Vector, plain: bool) -> type[np.floating[Any]]:
         """In which each element is computed: in a wider one than its own, if there is one."""
@@ -64,60 +54,75 @@ class ProbabilityBlock:
             return None
         return ~((x > 0) & (x < 1)) if open_ended else ~((x >= 0) & (x <= 1))
 
-    def losses(self, spec: LossSpec, at: Operands, s: Vector) -> Vector:
+    def losses(self, spec: LossSpec, at: Operands, s: list[Vector]) -> None:
         """Compute the unreduced losses, into scratch."""
         unbounded = at.low >= 1.01 * exp(-spec.largest_term) and at.high < 1 and spec.eps is None
         if at.hard:
             a = np.subtract(at.x, at.rest, out=s[0])  # x for the label 1, -(1 - x) for 0
             r = None if at.exact else lost(at.x, a, at.rest, s[1])
             loss = negative_log(spec, np.abs(a, out=a), r, unbounded)
-            if is_one(at.v):
-                return times(loss, at.w)
-            return times(loss, times(chosen(at, s[1]), at.w))
+            if not is_one(at.v):
+                times(loss, chosen(at, s[1]))
+            times(loss, at.w)
+            return
         positive = negative_log(spec, at.x, None, unbounded, s[0])
         a = np.subtract(at.x, 1, out=s[1])
         r = None if at.exact else lost(at.x, a, 1, s[2])
         negative = negative_log(spec, np.negative(a, out=a), r, unbounded)
-        return weighted_sum(at, positive, negative, s[2])
+        weighted_sum(at, positive, negative, s[2])
 
-    def slopes(self, spec: LossSpec, at: Operands, s: Vector, lowest: float) -> Vector:
+    def slopes(self, spec: LossSpec, at: Operands, s: list[Vector], lowest: float) -> None:
         """Compute the derivatives by the input, into scratch; `lowest` bounds the divisors."""
         inside = at.low >= lowest and 1 - at.high >= lowest and not spec.eps
         if at.hard:
-            a = np.subtract(at.x, at.rest, out=s[0])
-            if inside and is_one(at.v):
-                slope: Vector = np.divide(np.negative(at.w), a, out=a)
-                return slope
-            np.maximum(np.abs(a, out=a), lowest, out=a)
-            sign = np.subtract(np.add(at.rest, at.rest, out=s[1]), 1, out=s[1])
-            slope = np.divide(sign, a, out=sign)
-            if spec.eps:
-                np.multiply(slope, a >= spec.eps, out=slope)
-            if is_one(at.v):
-                return times(slope, at.w)
-            return times(slope, times(chosen(at, a), at.w))
-        q = np.subtract(1, at.x, out=s[0])
+            self.hard_slopes(spec, at, s, lowest, inside)
+            return
+        q = np.subtract(1, at.x, out=s[1])
         if at.soft and inside and is_one(at.v) and not spec.label_smoothing:
-            slope = np.divide(np.subtract(at.x, at.y, out=s[1]), at.x, out=s[1])
-            return times(np.divide(slope, q, out=slope), at.w)
-        p_low, q_low = np.maximum(at.x, lowest, out=s[1]), np.maximum(q, lowest, out=s[2])
-        down, up = np.divide(at.y, p_low, out=s[3]), np.divide(at.rest, q_low, out=s[4])
+            slope = np.divide(np.subtract(at.x, at.y, out=s[0]), at.x, out=s[0])
+            times(np.divide(slope, q, out=slope), at.w)
+            return
+        p_low, q_low = np.maximum(at.x, lowest, out=s[2]), np.maximum(q, lowest, out=s[3])
+        up, down = np.divide(at.rest, q_low, out=s[0]), np.divide(at.y, p_low, out=s[4])
         if spec.eps:
             np.multiply(down, at.x >= spec.eps, out=down)
             np.multiply(up, q >= spec.eps, out=up)
         soft = None
         if is_one(at.v) and not spec.label_smoothing:
             soft = (down != 0) & (up != 0)
-        slope = weighted_difference(at, up, down, s[5])
+        weighted_difference(at, up, down, s[5])
         if soft is None:
-            return slope
+            return
         # ((p - y) / p) / (1 - p) w, with what the bounds have added to p and 1 - p
         added = np.add(p_low - at.x, q_low - q, out=q)
-        over = np.subtract(p_low, at.y, out=s[3])
+        over = np.subtract(p_low, at.y, out=s[4])
         np.subtract(over, np.multiply(added, at.y, out=added), out=over)
         np.divide(np.divide(over, p_low, out=over), q_low, out=over)
-        merged: Vector = np.where(soft, times(over, at.w), slope)
-        return merged
+        np.copyto(up, times(over, at.w), where=soft)
+
+    def hard_slopes(self, spec: LossSpec, at: Operands, s: list[Vector], lowest: float, inside: bool) -> None:
+        """Compute the derivatives for labels that are 0 or 1."""
+        a = np.subtract(at.x, at.rest, out=s[0])
+        if inside and is_one(at.v):
+            np.divide(np.negative(at.w), a, out=a)
+            return
+        np.abs(a, out=s[1])
+        unclipped = s[1] >= spec.eps if spec.eps else None
+        slope = np.subtract(np.add(at.rest, at.rest, out=s[0]), 1, out=s[0])
+        np.divide(slope, np.maximum(s[1], lowest, out=s[1]), out=slope)
+        if unclipped is not None:
+            np.multiply(slope, unclipped, out=slope)
+        if not is_one(at.v):
+            times(slope, times(chosen(at, s[1]), at.w))
+        else:
+            times(slope, at.w)
+
+    def slopes_of_kept(self, x: Vector, y: Vector, rest: Vector, w: float, s: list[Vector]) -> None:
+        """Compute them, without bounds or further weights, from the `rest` of a hard label."""
+        a = s[0]
+        if x.dtype != a.dtype:
+            x, rest = widened(x, a), widened(rest, s[1])
+        np.divide(-w, np.subtract(x, rest, out=a), out=a)
 
 
 class LogitBlock:
@@ -125,6 +130,7 @@ class LogitBlock:
 
     knows_hard = False
     groups = staticmethod(logit_groups)
+    plain_losses = staticmethod(logit_losses)
 
     def dtype(self, input: Vector, plain: bool) -> type[np.floating[Any]]:
         """In which each element is computed: without weights, float32 is good enough for itself."""
@@ -138,38 +144,47 @@ class LogitBlock:
         """Mark the elements for the definition, if any: infinities and nan."""
         return None if low > -np.inf and high < np.inf else ~np.isfinite(x)
 
-    def losses(self, spec: LossSpec, at: Operands, s: Vector) -> Vector:
+    def losses(self, spec: LossSpec, at: Operands, s: list[Vector]) -> None:
         """Compute the unreduced losses, into scratch."""
-        d = decay(at.x, s)
+        d = decay(at.x, s[0])
         np.log1p(d, out=d)
-        above = np.maximum(at.x, 0, out=s[1])
+        above = positive_part(at.x, s[1])
         below = np.subtract(above, at.x, out=s[2])
         if is_one(at.v) and is_one(at.w) and not spec.label_smoothing:
             np.add(np.multiply(above, at.rest, out=above), np.multiply(below, at.y, out=below), out=above)
-            sums: Vector = np.add(above, d, out=d)
-            return sums
-        return weighted_sum(at, np.add(below, d, out=below), np.add(above, d, out=above), d)
+            np.add(above, d, out=d)
+            return
+        np.add(above, d, out=above)
+        weighted_sum(at, np.add(below, d, out=d), above, below)
 
-    def slopes(self, spec: LossSpec, at: Operands, s: Vector, lowest: float) -> Vector:
-        """Compute the derivatives by the input, into scratch.
+    def slopes(self, spec: LossSpec, at: Operands, s: list[Vector], lowest: float) -> None:
+        """Compute the derivatives by the input, into scratch."""
+        self.slopes_of_decay(at, decay(at.x, s[1]), s)
 
-        With d = exp(-|z|), sigmoid(z) is 1/(1 + d) or d/(1 + d), whichever side z is on.
+    def slopes_of_decay(self, at: Operands, d: Vector, s: list[Vector]) -> None:
+        """Compute the derivatives by the input, into scratch, from d = exp(-|z|), which is written over.
+
+        sigmoid(z) is 1/(1 + d) or d/(1 + d), whichever side z is on.
         """
-        d = decay(at.x, s)
-        below = is_negative(at.x, s[1])
+        below = is_negative(at.x, s[0])
         down = np.maximum(d, below, out=s[2])
         up = np.maximum(d, np.subtract(1, below, out=below), out=below)
         u = np.add(d, 1, out=d)
         np.divide(np.multiply(up, at.rest, out=up), u, out=up)
         np.divide(np.multiply(down, at.y, out=down), u, out=down)
-        return weighted_difference(at, up, down, s[3])
+        weighted_difference(at, up, down, s[3])
+
+    def slopes_of_kept(self, x: Vector, y: Vector, d: Vector, w: float, s: list[Vector]) -> None:
+        """Compute them, without further weights, from d = exp(-|z|), which is written over."""
+        rest = np.subtract(1, y, out=s[1])
+        at = Operands(x, y, rest, w, 1.0, hard=False, soft=False, low=-np.inf, high=np.inf, exact=False)
+        self.slopes_of_decay(at, d, s)
 
 
-def decay(z: Vector, s: Vector) -> Vector:
-    """Compute exp(-|z|), into scratch."""
-    d = minus_magnitude(z, s[0])
-    np.exp(d, out=d, dtype=np.float64, casting="same_kind")  # in float32 it is 2.4 ULP off
-    return d
+def widened(values: Vector, out: Vector) -> Vector:
+    """Copy to a wider dtype."""
+    np.copyto(out, values)
+    return out
 
 
 def smallest(dtype: np.dtype[Any]) -> float:
@@ -185,12 +200,10 @@ def lost(x: Vector, difference: Vector, subtrahend: Factor, out: Vector) -> Vect
 def negative_log(
     spec: LossSpec, a: Vector, r: Vector | None, unbounded: bool, out: Vector | None = None
 ) -> Vector:
-    """Compute -log(a - r), into a or elsewhere; bounded, unless each element is known to be."""
+    """Compute r - log(a), into a or elsewhere; bounded, unless each element is known to be."""
     out = a if out is None else out
     if not unbounded:
         a = np.maximum(a, smallest(a.dtype), out=out)
-    if r is not None:
-        np.divide(r, a, out=r)
     np.log(a, out=out)
     np.negative(out, out=out) if r is None else np.subtract(r, out, out=out)
     return out if unbounded else np.minimum(out, spec.largest_term, out=out)
@@ -199,7 +212,8 @@ def negative_log(
 def chosen(at: Operands, out: Vector) -> Vector:
     """Give v for the label 1, and 1 for the label 0."""
     y = np.subtract(1, at.rest, out=out)
-    return np.add(np.multiply(y, at.v, out=out), at.rest, out=out)
+    values: Vector = np.add(np.multiply(y, at.v, out=out), at.rest, out=out)
+    return values
 
 
 def times(values: Vector, factor: Factor) -> Vector:

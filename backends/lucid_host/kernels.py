@@ -11,22 +11,15 @@ import numpy as np
 from lucid.kernels import ArrayKernel, Logits, Probabilities, Residuals
 from lucid.protocol import Gradients, LossSpec, Needs
 from lucid.tiling import BLOCK, TiledKernel, added
-from lucid_host.blocks import LOSS_ROWS, SLOPE_ROWS, LogitBlock, Operands, ProbabilityBlock
+from lucid_host.blocks import LOSS_ROWS, SLOPE_ROWS, LogitBlock, ProbabilityBlock
 from lucid_host.few import Few, FewLogits, FewProbabilities, elements
-from lucid_host.quick import may_be_quick, quick_sum
+from lucid_host.operands import Block, is_plain, prepared
+from lucid_host.quick import LARGEST, may_be_quick, quick_sum
 from lucid_host.walk import Array, Place, Problem, Scratch, Vector, cut, each_block, places, total
 
 __all__ = ["BCE", "BCE_WITH_LOGITS", "HostKernel"]
 
 BY_INPUT: Final = Needs(input=True, target=False, weight=False)
-
-
-class Block(NamedTuple):
-    """A block of a problem, ready for arithmetic; `kept` is 0 where an element is ignored."""
-
-    at: Operands
-    kept: Vector | None
-    special: Vector | None
 
 
 class Slope(NamedTuple):
@@ -105,12 +98,18 @@ class HostKernel:
         """Compute the loss of each element."""
         result = np.empty(operands[0].shape, native(operands[0]))
 
-        def compute(place: Place, scratch: Scratch) -> None:
-            parts = cut(operands, place)
-            block = self.block(spec, parts, scratch, self.dtype(spec, parts))
-            store(self.losses(spec, parts, block, scratch), result[place])
+        plain = is_plain(spec, operands) and spec.eps is None and spec.ignore_index is None
 
-        each_block(compute, result, BLOCK)
+        def compute(place: Place, scratch: Scratch) -> None:
+            parts, out = cut(operands, place), result[place]
+            if plain and self.arithmetic.plain_losses(parts[0], parts[1], out, scratch):
+                return
+            for small in places(out, BLOCK):
+                some = cut(parts, small)
+                block = prepared(self.arithmetic, spec, some, scratch, self.dtype(spec, some))
+                self.losses(spec, some, block, scratch, out[small])
+
+        each_block(compute, result, LARGEST // result.dtype.itemsize)
         return result
 
     def reduced(
@@ -119,26 +118,27 @@ class HostKernel:
         """Compute the loss and its denominator, unrounded, and write the derivatives if they are wanted."""
         input = operands[0]
 
-        def visit(place: Place, scratch: Scratch, rest: Vector | None) -> None:
-            if slope is None:
-                return
+        def visit(place: Place, scratch: Scratch, kept: Vector | None) -> None:
+            assert slope is not None
             parts, part = cut(operands, place), cut_slope(slope, place)
-            if rest is None or not is_plain(spec, parts) or input.dtype.itemsize < 4:
+            if kept is None or not is_plain(spec, parts) or kept.dtype != native(input):
                 self.by_input(spec, parts, part, scratch)
             else:
-                hard_slopes(parts[0], rest, part, scratch)
+                self.by_input_of_kept(parts, kept, part, scratch)
 
         if may_be_quick(spec, input):
-            loss = quick_sum(self.arithmetic.groups, partial(self.wide, spec), visit, spec, operands)
+            wanted = None if slope is None else visit
+            loss = quick_sum(self.arithmetic, partial(self.wide, spec), wanted, spec, operands)
             if loss is not None:
                 return (loss, None) if spec.reduction == "sum" else (loss / input.size, float(input.size))
             slope = None  # they have been written
 
         def add(place: Place, scratch: Scratch) -> tuple[float, float]:
             parts = cut(operands, place)
-            block = self.block(spec, parts, scratch, wide_dtype(input))
+            block = prepared(self.arithmetic, spec, parts, scratch, wide_dtype(input))
             count, sum_ = counted(spec, block), total(self.losses(spec, parts, block, scratch))
-            visit(place, scratch, None)
+            if slope is not None:
+                visit(place, scratch, None)
             return sum_, count
 
         pieces = each_block(add, input, BLOCK)
@@ -153,19 +153,24 @@ class HostKernel:
         result = np.empty(input.shape, wide_dtype(input))
         for place in places(input, BLOCK):
             some = cut(parts, place)
-            block = self.block(spec, some, scratch, wide_dtype(input))
-            store(self.losses(spec, some, block, scratch), result[place])
+            block = prepared(self.arithmetic, spec, some, scratch, wide_dtype(input))
+            self.losses(spec, some, block, scratch, result[place])
         return result.reshape(-1)
 
-    def losses(self, spec: LossSpec, parts: Problem, block: Block, scratch: Scratch) -> Vector:
-        """Compute the losses of a block, unrounded, in scratch."""
+    def losses(
+        self, spec: LossSpec, parts: Problem, block: Block, scratch: Scratch, result: Array | None = None
+    ) -> Vector:
+        """Compute the losses of a block, unrounded, in scratch; and round them to where they belong."""
         at = block.at
-        losses = self.arithmetic.losses(spec, at, scratch.rows("results", LOSS_ROWS, at.x.size, at.x.dtype))
+        rows = result_rows(scratch, LOSS_ROWS, at.x.size, at.x.dtype, result)
+        self.arithmetic.losses(spec, at, rows)
+        losses = rows[0]
         if block.kept is not None:
             np.copyto(losses, 0, where=block.kept == 0)
         if block.special is not None:
             few = self.definition.prepare(spec, *pick(parts, block.special))
             losses[block.special] = self.definition.losses(spec, few)
+        store(losses, result)
         return losses
 
     def backward(
@@ -211,8 +216,21 @@ class HostKernel:
         """Write the derivatives by the input."""
         for place in places(operands[0], BLOCK):
             parts = cut(operands, place)
-            block = self.block(spec, parts, scratch, self.dtype(spec, parts))
+            block = prepared(self.arithmetic, spec, parts, scratch, self.dtype(spec, parts))
             self.write_slopes(spec, parts, block, cut_slope(slope, place), scratch)
+
+    def by_input_of_kept(self, parts: Problem, kept: Vector, slope: Slope, scratch: Scratch) -> None:
+        """Write the derivatives by the input, without weights, from what `Groups.kept` holds."""
+        x, y = scratch.load("x", parts[0], kept.dtype), scratch.load("y", parts[1], kept.dtype)
+        dtype, gradient = self.arithmetic.dtype(parts[0], plain=True), slope.gradient
+        flat = gradient.reshape(-1) if gradient.flags.c_contiguous else np.empty(x.size, gradient.dtype)
+        for start in range(0, x.size, BLOCK):
+            place = slice(start, start + BLOCK)
+            out = flat[place]
+            rows = result_rows(scratch, SLOPE_ROWS, out.size, np.dtype(dtype), out)
+            self.arithmetic.slopes_of_kept(x[place], y[place], kept[place], 1 / slope.divisor, rows)
+            store(rows[0], out)
+        store(flat, gradient)
 
     def write_slopes(
         self, spec: LossSpec, parts: Problem, block: Block, slope: Slope, scratch: Scratch
@@ -221,8 +239,9 @@ class HostKernel:
         at, (upstream, divisor, gradient) = block.at, slope
         lowest = float(np.finfo(gradient.dtype).smallest_normal) if spec.eps is None else spec.eps
         factor = upstream if isinstance(upstream, float) else upstream.ravel()
-        rows = scratch.rows("results", SLOPE_ROWS, at.x.size, at.x.dtype)
-        slopes = self.arithmetic.slopes(spec, at._replace(w=at.w * factor / divisor), rows, lowest)
+        rows = result_rows(scratch, SLOPE_ROWS, at.x.size, at.x.dtype, gradient)
+        self.arithmetic.slopes(spec, at._replace(w=at.w * factor / divisor), rows, lowest)
+        slopes = rows[0]
         if block.kept is not None:
             np.copyto(slopes, 0, where=block.kept == 0)
         if block.special is not None:
@@ -236,53 +255,6 @@ class HostKernel:
         """The dtype that each element is computed in."""
         return self.arithmetic.dtype(parts[0], is_plain(spec, parts))
 
-    def block(self, spec: LossSpec, parts: Problem, scratch: Scratch, dtype: type[np.floating[Any]]) -> Block:
-        """Bring a block into a dtype, with the ignored elements harmless."""
-        input, target, weight, pos_weight = parts
-        load = scratch.floating if spec.ignore_index is None else scratch.load
-        x, t = load("x", input, dtype), load("y", target, dtype)
-        kept = None
-        if spec.ignore_index is not None:
-            kept = (t != spec.ignore_index).astype(dtype)
-            x, t = np.where(kept, x, dtype(0.5)), np.where(kept, t, dtype(0))
-        low, high, least, most = float(x.min()), float(x.max()), float(t.min()), float(t.max())
-        special = self.arithmetic.special(spec, x, low, high)
-        if not (least >= 0 and most <= 1):
-            outside = ~((t >= 0) & (t <= 1))
-            special = outside if special is None else special | outside
-        soft, hard = least > 0 and most < 1, least in {0, 1} and most in {0, 1}
-        rest = np.subtract(1, t, out=scratch.rows("rest", 1, t.size, t.dtype)[0])
-        if hard := hard and self.arithmetic.knows_hard and not spec.label_smoothing:
-            spare = scratch.rows("product", 1, t.size, t.dtype)[0]
-            hard = bool(np.multiply(t, rest, out=spare).max() == 0)
-        x = scratch.load("wide x", x, dtype)
-        y = t[:0] if hard else scratch.load("wide y", t, dtype)
-        if hard or t.dtype == dtype:
-            rest = scratch.load("wide rest", rest, dtype)
-        else:
-            rest = np.subtract(1, y, out=scratch.rows("wide rest", 1, t.size, dtype)[0])
-        if s := spec.label_smoothing:
-            y = np.add(np.multiply(y, 1 - s), s / 2)
-            np.add(np.multiply(rest, 1 - s, out=rest), s / 2, out=rest)
-        w, v = scratch.factor("w", weight, dtype), scratch.factor("v", pos_weight, dtype)
-        # 1 - x needs digits from that of 1 to the last one of the smallest x
-        exact = low >= float(np.finfo(dtype).eps) / float(np.finfo(input.dtype).eps)
-        few = None if special is None else np.flatnonzero(special)
-        return Block(Operands(x, y, rest, w, v, hard, soft, low, high, exact), kept, few)
-
-
-def is_plain(spec: LossSpec, parts: Problem) -> bool:
-    """Whether there are neither weights nor smoothed labels."""
-    return parts[2] is None and parts[3] is None and not spec.label_smoothing
-
-
-def hard_slopes(input: Array, rest: Vector, slope: Slope, scratch: Scratch) -> None:
-    """Write the derivatives for hard labels, without weights; `rest` is 1 - y, no divisor needs its bound."""
-    t = scratch.rows("slopes", 1, input.size, np.float64)[0]
-    np.copyto(t.reshape(input.shape), input)
-    np.subtract(t, scratch.load("wide rest", rest, np.float64), out=t)
-    store(np.divide(-1 / slope.divisor, t, out=t), slope.gradient)
-
 
 def wide_dtype(input: Array) -> type[np.floating[Any]]:
     """The dtype that a block is computed in."""
@@ -294,9 +266,19 @@ def native(input: Array) -> np.dtype[Any]:
     return input.dtype.newbyteorder("=")
 
 
-def store(values: Vector, part: Array) -> None:
-    """Round a block's values to where they belong."""
-    np.copyto(part, values.reshape(part.shape), casting="same_kind")
+def result_rows(
+    scratch: Scratch, number: int, size: int, dtype: np.dtype[Any], result: Array | None
+) -> list[Vector]:
+    """Give vectors to work in. The first of them is the result's own memory, if it can be worked in."""
+    if result is not None and result.dtype == dtype and result.flags.c_contiguous and result.flags.aligned:
+        return [result.reshape(-1), *scratch.rows("results", number - 1, size, dtype)]
+    return scratch.rows("results", number, size, dtype)
+
+
+def store(values: Vector, part: Array | None) -> None:
+    """Round a block's values to where they belong, unless they are there."""
+    if part is not None and not np.may_share_memory(values, part):
+        np.copyto(part, values.reshape(part.shape), casting="same_kind")
 
 
 def cut_slope(slope: Slope, place: Any) -> Slope:

@@ -7,18 +7,19 @@ what the correction is worth. If that is more than a small part of the result's 
 result, and the caller computes all losses. So it is where losses are as small as roundings.
 
 That is the difference estimator of survey sampling (Cochran, Sampling Techniques, 1977, chapter 7). The
-places of the sample depend on the shape alone, so the same elements give the same bits.
+places of the sample depend on the shape alone, so the same elements give the same bits. What is too rare to
+be in a sample can hold no more than a bounded share of the roundings: see `unseen`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from math import ceil, inf
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
 from lucid.protocol import LossSpec
 from lucid.tiling import added
-from lucid_host.sums import GROUP, ROWS, Groups, Values
+from lucid_host.sums import GROUP, ROWS, Groups, Values, hard_rest
 from lucid_host.walk import Array, Place, Problem, Scratch, Vector, cut, each_block, folded, of_each, total
 
 __all__ = ["may_be_quick", "quick_sum"]
@@ -30,23 +31,41 @@ ALLOWED: Final = {2: 0.001, 4: 0.03, 8: 0.1}
 """The standard error of a result of so many bytes, in units of its last place; three times that stays within
 what is allowed beside the result's own rounding."""
 
+UNSEEN: Final = 0.1
+"""What groups that are too rare for a sample may add to a result, in units of its last place."""
+
 SAMPLE: Final = 1024
 """Groups in a first sample. A larger one follows if it promises to be large enough, and is not too large."""
 
-LARGEST: Final = 1 << 19
+LARGEST: Final = 1 << 18
 """Bytes of an operand's block. Small ones stay in a second-level cache, large ones keep threads from waiting
 for the interpreter's lock, which each call of NumPy gives up and takes again."""
 
-Grouping: TypeAlias = Callable[[Values, Array], Groups | None]
+
+class Arithmetic(Protocol):
+    """What the two losses differ in."""
+
+    @property
+    def knows_hard(self) -> bool:
+        """Whether labels that are 0 or 1 are a simpler case."""
+
+    @property
+    def groups(self) -> Callable[[Values, list[Vector]], Groups | None]:
+        """Adds the losses of a block in groups, or returns None; one of `lucid_host.sums`."""
 
 
 class Piece(NamedTuple):
-    """A block's sum, of how many groups, and how it was calculated."""
+    """A block's sum, of how many groups, how it was calculated, and the most that may be in one group.
+
+    `largest` is the magnitude of the largest group's sum, `weight` that of the largest weight.
+    """
 
     place: Place
     sum: float
     groups: int
     hard: bool
+    largest: float
+    weight: float
 
 
 def may_be_quick(spec: LossSpec, input: Array) -> bool:
@@ -56,9 +75,9 @@ def may_be_quick(spec: LossSpec, input: Array) -> bool:
 
 
 def quick_sum(
-    groups: Grouping,
+    arithmetic: Arithmetic,
     losses: Callable[[Problem], Vector],
-    visit: Callable[[Place, Scratch, Vector | None], None],
+    visit: Callable[[Place, Scratch, Vector | None], None] | None,
     spec: LossSpec,
     operands: Problem,
 ) -> float | None:
@@ -66,54 +85,60 @@ def quick_sum(
 
     Parameters
     ----------
-    groups : callable
-        Adds the losses of a block in groups, or returns None; one of `lucid_host.sums`.
+    arithmetic : Arithmetic
+        What the loss is.
     losses : callable
         Computes the losses of a block, precisely.
-    visit : callable
-        Is called once for each block, which is in the cache then, with the scratch and what is known of
-        1 - y (see `Groups.rest`).
+    visit : callable, optional
+        Is called once for each block, which is in the cache then, with the scratch and what was kept for a
+        gradient (see `Groups.kept`).
     spec : LossSpec
         What is computed.
     operands : tuple
         The input, the target, the weight and the pos_weight.
     """
-    input, allowance = operands[0], ALLOWED[min(8, operands[0].dtype.itemsize)]
-    wide = any(each.dtype.kind == "f" and each.dtype.itemsize >= 8 for each in operands[:2])
+    input, target = operands[:2]
+    wide = any(each.dtype.kind == "f" and each.dtype.itemsize >= 8 for each in (input, target))
     dtype = np.dtype(np.float64 if wide else np.float32)  # which rounds neither input nor target
 
     def add(place: Place, scratch: Scratch) -> Piece:
         parts = cut(operands, place)
-        found = grouped(groups, spec, parts, dtype, scratch)
+        found = grouped(arithmetic, spec, parts, dtype, scratch, keep=visit is not None)
         covered = 0 if found is None else found.sums.size * GROUP
-        sums = [] if found is None else [total(found.sums)]
         whole = covered == parts[0].size
-        if not whole:
-            sums.append(total(losses(tail(parts, covered))))
-        rest = None if found is None else found.rest
-        visit(place, scratch, rest if whole else None)
-        return Piece(place, added(sums), covered // GROUP, rest is not None)
+        sum_ = 0.0 if whole else total(losses(tail(parts, covered)))
+        if visit is not None:
+            visit(place, scratch, found.kept if found is not None and whole else None)
+        if found is None:
+            return Piece(place, sum_, 0, False, 0.0, 0.0)
+        sum_ += (
+            total(found.sums) if wide else float(np.add.reduce(found.sums, dtype=np.float64))
+        ) * found.unit
+        return Piece(place, sum_, covered // GROUP, found.hard, found.largest, heaviest(parts))
 
     pieces = each_block(add, input, LARGEST // dtype.itemsize)
     rough, number = added([piece.sum for piece in pieces]), sum(piece.groups for piece in pieces)
     if not number:
         return rough
+    quick = [piece for piece in pieces if piece.groups]
 
     def corrected(size: int) -> tuple[float, float]:
         """Return the sum, and how many groups have to be in the sample for it to be good enough."""
-        differences, quick = [], [piece for piece in pieces if piece.groups]
+        differences = []
         for hard in (True, False):  # what is calculated differently is sampled on its own
             chosen = [piece.place for piece in quick if piece.hard == hard]
             share = ceil(size * len(chosen) / len(quick))
             for some in samples(operands, chosen, share) if chosen else ():
-                found = grouped(groups, spec, some, dtype, Scratch(), hard)
+                found = grouped(arithmetic, spec, some, dtype, Scratch(), hard)
                 assert found is not None
-                differences.append(folded(np.add, losses(some), 3) - found.sums)
+                differences.append(folded(np.add, losses(some), 3) - found.sums * np.float64(found.unit))
         each = np.concatenate(differences)
         result = rough + float(each.mean()) * number
-        unit = abs(result) * float(np.finfo(input.dtype).eps) / 2  # at most one in the last place
-        allowed = allowance * unit
-        return result, (float(each.std()) * number / allowed) ** 2 if allowed else inf
+        place = abs(result) * float(np.finfo(input.dtype).eps) / 2  # at most one unit in the last place
+        if not place:
+            return result, inf
+        spread = float(each.std()) * number / (ALLOWED[min(8, input.dtype.itemsize)] * place)
+        return result, max(spread**2, unseen(quick, dtype) * number / (UNSEEN * place))
 
     result, needed = corrected(SAMPLE)
     if needed <= SAMPLE:
@@ -125,27 +150,53 @@ def quick_sum(
     return result if needed <= size else None
 
 
+def unseen(pieces: Sequence[Piece], dtype: np.dtype[Any]) -> float:
+    """Bound what rare groups' roundings add to the mean of all groups, times the size of the sample.
+
+    Of what is in no sample of n, there is less than 3/n with a confidence of 95 % (the rule of three). A
+    group's rounding is about 8 roundings of numbers near 1, and 2 of the sum's.
+    """
+    rounding = float(np.finfo(dtype).eps) / 2
+    return 3 * rounding * max(8 * piece.weight + 2 * piece.largest for piece in pieces)
+
+
+def heaviest(parts: Problem) -> float:
+    """Return the largest magnitude of a weight, or of its product with a pos_weight."""
+    bounds = [
+        1.0
+        if each is None
+        else max(float(np.maximum.reduce(each, None)), -float(np.minimum.reduce(each, None)))
+        for each in parts[2:]
+    ]
+    return bounds[0] * max(1.0, bounds[1])
+
+
 def grouped(
-    groups: Grouping,
+    arithmetic: Arithmetic,
     spec: LossSpec,
     parts: Problem,
     dtype: np.dtype[Any],
     scratch: Scratch,
     hard: bool | None = None,
+    *,
+    keep: bool = False,
 ) -> Groups | None:
-    """Add the losses of a block in groups, but for the fewer than eight at its end, and widen the sums."""
-    size = parts[0].size // GROUP * GROUP
-    x, y = scratch.load("x", parts[0], dtype)[:size], scratch.load("y", parts[1], dtype)[:size]
-    w, v = (scratch.factor(name, each, dtype) for name, each in zip("wv", parts[2:], strict=True))
+    """Add the losses of a block in groups, but for the fewer than eight at its end.
+
+    `hard` says whether to take the labels for 0 and 1; None to look.
+    """
+    input, target, weight, pos_weight = parts
+    size = input.size // GROUP * GROUP
+    rest = None
+    if hard is not False and arithmetic.knows_hard and not spec.label_smoothing:
+        rest = hard_rest(target, scratch, "rest", dtype)
+    x = scratch.load("x", input, dtype)[:size]
+    y = x[:0] if rest is not None else scratch.load("y", target, dtype)[:size]
+    w, v = scratch.factor("w", weight, dtype), scratch.factor("v", pos_weight, dtype)
     w, v = (each if isinstance(each, float) else each[:size] for each in (w, v))
-    at = Values(x, y, w, v, spec.label_smoothing, hard)
-    rows = ROWS if at.smoothing or not at.unit else ROWS - 1  # one is for what smoothing and weights make
-    found = groups(at, scratch.rows("groups", rows, size, dtype))
-    if found is None:
-        return None
-    sums: Vector = scratch.rows("sums", 1, found.sums.size, np.float64)[0]
-    np.copyto(sums, found.sums)
-    return found._replace(sums=sums)
+    at = Values(x, y, None if rest is None else rest[:size], w, v, spec.label_smoothing, keep)
+    rows = ROWS + (at.smoothing > 0 or not at.unit) + keep
+    return arithmetic.groups(at, scratch.rows("groups", rows, size, dtype)) if size else None
 
 
 def samples(operands: Problem, chosen: Sequence[Place], number: int) -> Iterator[Problem]:

@@ -22,6 +22,7 @@ __all__ = [
     "Problem",
     "Scratch",
     "Vector",
+    "aligned",
     "cut",
     "each_block",
     "folded",
@@ -41,18 +42,30 @@ ENOUGH: Final = 1 << 19
 """Elements that are worth a thread."""
 
 
+LINE: Final = 64
+"""Bytes of a line of the cache."""
+
+
 class Scratch:
     """Memory to work in, allocated when it is first asked for; one for each thread and call."""
 
     def __init__(self) -> None:
-        self.memory: dict[str, Array] = {}
+        self.memory: dict[str, tuple[Array, list[Vector]]] = {}
 
-    def rows(self, name: str, number: int, size: int, dtype: DTypeLike) -> Array:
-        """Give room for vectors; the same room for the same name."""
+    def rows(self, name: str, number: int, size: int, dtype: DTypeLike) -> list[Vector]:
+        """Give at least so many vectors to work in; the same memory for the same name."""
         held = self.memory.get(name)
-        if held is None or held.shape[0] < number or held.shape[1] < size or held.dtype != dtype:
-            held = self.memory[name] = np.empty((number, size), dtype)
-        return held[:number, :size]
+        if held is not None:
+            memory, rows = held
+            if memory.dtype == dtype and len(rows) >= number:
+                if rows[0].size == size:
+                    return rows
+                if memory.shape[1] >= size:
+                    return [row[:size] for row in memory]
+        memory = aligned(number, size, np.dtype(dtype))
+        rows = [row[:size] for row in memory]
+        self.memory[name] = memory, rows
+        return rows
 
     def load(self, name: str, values: Array, dtype: DTypeLike) -> Vector:
         """Give an array as a vector in a dtype; without a copy if it is one."""
@@ -74,6 +87,14 @@ class Scratch:
         return self.load(name, weight, dtype) if any(weight.strides) else float(weight.flat[0])
 
 
+def aligned(number: int, size: int, dtype: np.dtype[Any]) -> Array:
+    """Allocate vectors that begin with a line of the cache: half of all stores would cross one otherwise."""
+    width = -(-size * dtype.itemsize // LINE) * LINE
+    memory = np.empty(number * width + LINE, np.uint8)
+    start = -memory.__array_interface__["data"][0] % LINE
+    return memory[start : start + number * width].reshape(number, width).view(dtype)
+
+
 def places(array: Array, size: int) -> list[Place]:
     """Cut an array into blocks."""
     return list(blocks(array.shape, size)) if array.size else []
@@ -88,7 +109,8 @@ def of_each(function: Callable[..., Array], *problems: Problem) -> Problem:
 
 def cut(operands: Problem, place: Place) -> Problem:
     """Take a part of each operand."""
-    return of_each(lambda operand: operand[place], operands)
+    x, y, w, v = operands
+    return x[place], y[place], None if w is None else w[place], None if v is None else v[place]
 
 
 def each_block(task: Callable[[Place, Scratch], Result], array: Array, size: int) -> list[Result]:
