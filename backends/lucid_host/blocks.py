@@ -6,9 +6,9 @@ is only ever what would not change a bit. The few elements that the rearranged f
 of range, nan, infinite) are computed by the definition.
 
 1 - x is rounded; what it loses, r = x - (1 - (1 - x)), is known exactly, and to second order in r the
-logarithm of 1 - x is that of the rounded one minus r/rounded. So log1p, which is slower, is not needed. For the
-division there is no need either: r is not 0 below 1/2 only, and there r and r/rounded differ by less than x r,
-which is half a unit in the loss's last place.
+logarithm of 1 - x is that of the rounded one minus r/rounded. So log1p, which is slower, is not needed. Nor
+is the division: where r is not 0, x is below 1/2, and r and r/rounded differ by less than 2 x r, half a unit
+in the last place of the loss.
 """
 
 from math import exp
@@ -18,7 +18,7 @@ import numpy as np
 
 from lucid.protocol import LossSpec
 from lucid_host.operands import Mask, Operands
-from lucid_host.plain import logit_losses, probability_losses
+from lucid_host.plain import logit_losses, logit_slopes, probability_losses, probability_slopes
 from lucid_host.sums import (
     decay,
     is_negative,
@@ -42,6 +42,7 @@ class ProbabilityBlock:
     knows_hard = True
     groups = staticmethod(probability_groups)
     plain_losses = staticmethod(probability_losses)
+    plain_slopes = staticmethod(probability_slopes)
 
     def dtype(self, input: Vector, plain: bool) -> type[np.floating[Any]]:
         """In which each element is computed: in a wider one than its own, if there is one."""
@@ -117,13 +118,6 @@ class ProbabilityBlock:
         else:
             times(slope, at.w)
 
-    def slopes_of_kept(self, x: Vector, y: Vector, rest: Vector, w: float, s: list[Vector]) -> None:
-        """Compute them, without bounds or further weights, from the `rest` of a hard label."""
-        a = s[0]
-        if x.dtype != a.dtype:
-            x, rest = widened(x, a), widened(rest, s[1])
-        np.divide(-w, np.subtract(x, rest, out=a), out=a)
-
 
 class LogitBlock:
     """The loss from logits."""
@@ -131,6 +125,7 @@ class LogitBlock:
     knows_hard = False
     groups = staticmethod(logit_groups)
     plain_losses = staticmethod(logit_losses)
+    plain_slopes = staticmethod(logit_slopes)
 
     def dtype(self, input: Vector, plain: bool) -> type[np.floating[Any]]:
         """In which each element is computed: without weights, float32 is good enough for itself."""
@@ -159,32 +154,7 @@ class LogitBlock:
 
     def slopes(self, spec: LossSpec, at: Operands, s: list[Vector], lowest: float) -> None:
         """Compute the derivatives by the input, into scratch."""
-        self.slopes_of_decay(at, decay(at.x, s[1]), s)
-
-    def slopes_of_decay(self, at: Operands, d: Vector, s: list[Vector]) -> None:
-        """Compute the derivatives by the input, into scratch, from d = exp(-|z|), which is written over.
-
-        sigmoid(z) is 1/(1 + d) or d/(1 + d), whichever side z is on.
-        """
-        below = is_negative(at.x, s[0])
-        down = np.maximum(d, below, out=s[2])
-        up = np.maximum(d, np.subtract(1, below, out=below), out=below)
-        u = np.add(d, 1, out=d)
-        np.divide(np.multiply(up, at.rest, out=up), u, out=up)
-        np.divide(np.multiply(down, at.y, out=down), u, out=down)
-        weighted_difference(at, up, down, s[3])
-
-    def slopes_of_kept(self, x: Vector, y: Vector, d: Vector, w: float, s: list[Vector]) -> None:
-        """Compute them, without further weights, from d = exp(-|z|), which is written over."""
-        rest = np.subtract(1, y, out=s[1])
-        at = Operands(x, y, rest, w, 1.0, hard=False, soft=False, low=-np.inf, high=np.inf, exact=False)
-        self.slopes_of_decay(at, d, s)
-
-
-def widened(values: Vector, out: Vector) -> Vector:
-    """Copy to a wider dtype."""
-    np.copyto(out, values)
-    return out
+        slopes_of_decay(at, decay(at.x, s[1]), s)
 
 
 def smallest(dtype: np.dtype[Any]) -> float:
@@ -219,6 +189,25 @@ def chosen(at: Operands, out: Vector) -> Vector:
 def times(values: Vector, factor: Factor) -> Vector:
     """Multiply in place, unless by 1."""
     return values if is_one(factor) else np.multiply(values, factor, out=values)
+
+
+def slopes_of_decay(at: Operands, d: Vector, s: list[Vector]) -> None:
+    """Compute the derivatives by a logit, into scratch, from d = exp(-|z|), which is written over.
+
+    sigmoid(z) is 1/(1 + d) or d/(1 + d), whichever side z is on.
+    """
+    below = is_negative(at.x, s[0])
+    down = np.maximum(d, below, out=s[2])
+    up = np.maximum(d, np.subtract(1, below, out=below), out=below)
+    np.multiply(up, at.rest, out=up)
+    np.multiply(down, at.y, out=down)
+    if is_one(at.v):
+        np.subtract(up, down, out=up)
+    else:
+        weighted_difference(at, up, down, s[3])
+    np.divide(up, np.add(d, 1, out=d), out=up)
+    if is_one(at.v):
+        times(up, at.w)
 
 
 def weighted_sum(at: Operands, positive: Vector, negative: Vector, spare: Vector) -> Vector:

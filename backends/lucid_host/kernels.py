@@ -222,15 +222,10 @@ class HostKernel:
     def by_input_of_kept(self, parts: Problem, kept: Vector, slope: Slope, scratch: Scratch) -> None:
         """Write the derivatives by the input, without weights, from what `Groups.kept` holds."""
         x, y = scratch.load("x", parts[0], kept.dtype), scratch.load("y", parts[1], kept.dtype)
-        dtype, gradient = self.arithmetic.dtype(parts[0], plain=True), slope.gradient
-        flat = gradient.reshape(-1) if gradient.flags.c_contiguous else np.empty(x.size, gradient.dtype)
-        for start in range(0, x.size, BLOCK):
-            place = slice(start, start + BLOCK)
-            out = flat[place]
-            rows = result_rows(scratch, SLOPE_ROWS, out.size, np.dtype(dtype), out)
-            self.arithmetic.slopes_of_kept(x[place], y[place], kept[place], 1 / slope.divisor, rows)
-            store(rows[0], out)
-        store(flat, gradient)
+        out = slope.gradient
+        flat = out.reshape(-1) if out.flags.c_contiguous else np.empty(x.size, out.dtype)
+        self.arithmetic.plain_slopes(x, y, kept, 1 / slope.divisor, flat, scratch)
+        store(flat, out)
 
     def write_slopes(
         self, spec: LossSpec, parts: Problem, block: Block, slope: Slope, scratch: Scratch

@@ -8,21 +8,22 @@ from typing import Any, Final
 
 import numpy as np
 
-from lucid_host.sums import BITS, decay, hard_zeros, in_unit_interval, positive_part
+from lucid_host.sums import BITS, decay, hard_zeros, in_unit_interval, is_negative, positive_part
 from lucid_host.walk import Array, Scratch, Vector
 
-__all__ = ["PIECE", "logit_losses", "pieces", "probability_losses"]
+__all__ = ["logit_losses", "logit_slopes", "probability_losses", "probability_slopes"]
 
-PIECE: Final = 1 << 14
-"""Elements of a piece."""
+PIECE: Final = 1 << 17
+"""Bytes of an operand's piece."""
 
 LEAST: Final = {np.dtype(np.float32): 2.0**-29, np.dtype(np.float64): 4e-44}
 """From these on 1 - x is exact in float64, or its rounding is known, and the logarithm's bound is not met."""
 
 
-def pieces(size: int) -> list[slice]:
+def pieces(vector: Vector) -> list[slice]:
     """Cut a vector."""
-    return [slice(start, start + PIECE) for start in range(0, size, PIECE)]
+    most = PIECE // vector.itemsize
+    return [slice(start, start + most) for start in range(0, vector.size, most)]
 
 
 def probability_losses(input: Array, target: Array, out: Array, scratch: Scratch) -> bool:
@@ -37,7 +38,7 @@ def probability_losses(input: Array, target: Array, out: Array, scratch: Scratch
 
 def narrow(x: Vector, zeros: Vector, losses: Vector, scratch: Scratch) -> None:
     """Compute float32 losses in float64."""
-    for piece in pieces(x.size):
+    for piece in pieces(x):
         part = x[piece]
         t, rest = scratch.rows("piece", 2, part.size, np.float64)
         np.copyto(t, part)
@@ -49,7 +50,7 @@ def narrow(x: Vector, zeros: Vector, losses: Vector, scratch: Scratch) -> None:
 
 def wide(x: Vector, zeros: Vector, losses: Vector, scratch: Scratch) -> None:
     """Compute float64 losses; what the rounding of 1 - x has lost is added."""
-    for piece in pieces(x.size):
+    for piece in pieces(x):
         part, t = x[piece], losses[piece]
         lost, rest = scratch.rows("piece", 2, part.size, np.float64)
         np.copyto(rest, zeros[piece])
@@ -65,7 +66,7 @@ def logit_losses(input: Array, target: Array, out: Array, scratch: Scratch) -> b
     if wider or not is_simple(input, out):
         return False
     z, y, losses = scratch.load("x", input, out.dtype), scratch.load("y", target, out.dtype), out.reshape(-1)
-    for piece in pieces(z.size):
+    for piece in pieces(z):
         part, label, loss = z[piece], y[piece], losses[piece]
         above, below, rest = scratch.rows("piece", 3, part.size, out.dtype)
         d = decay(part, loss, scratch.rows("wide piece", 1, part.size, np.float64)[0])
@@ -77,6 +78,39 @@ def logit_losses(input: Array, target: Array, out: Array, scratch: Scratch) -> b
         np.add(above, d, out=d)
     # an infinite logit has an infinite loss here, or none
     return in_unit_interval(y) and bool(np.maximum.reduce(losses) < np.inf)
+
+
+def probability_slopes(
+    x: Vector, y: Vector, rest: Vector, w: float, slopes: Vector, scratch: Scratch
+) -> None:
+    """Compute the derivatives by probabilities from the `rest` of hard labels; no divisor needs its bound."""
+    for piece in pieces(x):
+        part, other, slope = x[piece], rest[piece], slopes[piece]
+        if slope.dtype == np.float64:
+            np.divide(-w, np.subtract(part, other, out=slope), out=slope)
+            continue
+        t, wide_rest = scratch.rows("piece", 2, part.size, np.float64)
+        np.copyto(t, part)
+        np.copyto(wide_rest, other)
+        np.divide(-w, np.subtract(t, wide_rest, out=t), out=t)
+        np.copyto(slope, t, casting="same_kind")
+
+
+def logit_slopes(z: Vector, y: Vector, d: Vector, w: float, slopes: Vector, scratch: Scratch) -> None:
+    """Compute the derivatives by logits from d = exp(-|z|), which is written over.
+
+    sigmoid(z) is 1/(1 + d) or d/(1 + d), whichever side z is on.
+    """
+    for piece in pieces(z):
+        part, label, decayed, up = z[piece], y[piece], d[piece], slopes[piece]
+        below, down, rest = scratch.rows("piece", 3, part.size, z.dtype)
+        is_negative(part, below)
+        np.maximum(decayed, below, out=down)
+        np.maximum(decayed, np.subtract(1, below, out=below), out=up)
+        np.multiply(up, np.subtract(1, label, out=rest), out=up)
+        np.subtract(up, np.multiply(down, label, out=down), out=up)
+        np.divide(up, np.add(decayed, 1, out=decayed), out=up)
+        np.multiply(up, w, out=up)
 
 
 def is_simple(input: Array, out: Array) -> bool:
