@@ -14,8 +14,8 @@ from lucid.tiling import BLOCK, TiledKernel, added
 from lucid_host.blocks import LOSS_ROWS, SLOPE_ROWS, LogitBlock, ProbabilityBlock
 from lucid_host.few import Few, FewLogits, FewProbabilities, elements
 from lucid_host.operands import Block, is_plain, prepared
-from lucid_host.quick import LARGEST, may_be_quick, quick_sum
-from lucid_host.walk import Array, Place, Problem, Scratch, Vector, cut, each_block, places, total
+from lucid_host.quick import may_be_quick, quick_sum
+from lucid_host.walk import Array, Place, Problem, Scratch, Vector, cut, each_block, most, places, total
 
 __all__ = ["BCE", "BCE_WITH_LOGITS", "HostKernel"]
 
@@ -109,7 +109,7 @@ class HostKernel:
                 block = prepared(self.arithmetic, spec, some, scratch, self.dtype(spec, some))
                 self.losses(spec, some, block, scratch, out[small])
 
-        each_block(compute, result, LARGEST // result.dtype.itemsize)
+        each_block(compute, result, most(result.size, result.dtype.itemsize))
         return result
 
     def reduced(

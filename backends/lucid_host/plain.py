@@ -32,7 +32,7 @@ def probability_losses(input: Array, target: Array, out: Array, scratch: Scratch
         return False
     x, losses = scratch.load("x", input, out.dtype), out.reshape(-1)
     compute = narrow if out.dtype == np.float32 else wide
-    compute(x, zeros.reshape(-1), losses, scratch)
+    compute(x, zeros, losses, scratch)
     return bool(np.minimum.reduce(x) >= LEAST[out.dtype] and np.maximum.reduce(x) < 1)
 
 

@@ -20,11 +20,23 @@ import numpy as np
 from lucid.protocol import LossSpec
 from lucid.tiling import added
 from lucid_host.sums import GROUP, ROWS, Groups, Values, hard_rest
-from lucid_host.walk import Array, Place, Problem, Scratch, Vector, cut, each_block, folded, of_each, total
+from lucid_host.walk import (
+    Array,
+    Place,
+    Problem,
+    Scratch,
+    Vector,
+    cut,
+    each_block,
+    folded,
+    most,
+    of_each,
+    total,
+)
 
 __all__ = ["may_be_quick", "quick_sum"]
 
-LARGE: Final = 1 << 15
+LARGE: Final = 1 << 16
 """Elements from which on it pays."""
 
 ALLOWED: Final = {2: 0.001, 4: 0.03, 8: 0.1}
@@ -34,12 +46,8 @@ what is allowed beside the result's own rounding."""
 UNSEEN: Final = 0.1
 """What groups that are too rare for a sample may add to a result, in units of its last place."""
 
-SAMPLE: Final = 1024
+SAMPLE: Final = 512
 """Groups in a first sample. A larger one follows if it promises to be large enough, and is not too large."""
-
-LARGEST: Final = 1 << 18
-"""Bytes of an operand's block. Small ones stay in a second-level cache, large ones keep threads from waiting
-for the interpreter's lock, which each call of NumPy gives up and takes again."""
 
 
 class Arithmetic(Protocol):
@@ -116,7 +124,7 @@ def quick_sum(
         ) * found.unit
         return Piece(place, sum_, covered // GROUP, found.hard, found.largest, heaviest(parts))
 
-    pieces = each_block(add, input, LARGEST // dtype.itemsize)
+    pieces = each_block(add, input, most(input.size, dtype.itemsize))
     rough, number = added([piece.sum for piece in pieces]), sum(piece.groups for piece in pieces)
     if not number:
         return rough
@@ -124,21 +132,23 @@ def quick_sum(
 
     def corrected(size: int) -> tuple[float, float]:
         """Return the sum, and how many groups have to be in the sample for it to be good enough."""
-        differences = []
+        differences, scratch = [], Scratch()
         for hard in (True, False):  # what is calculated differently is sampled on its own
             chosen = [piece.place for piece in quick if piece.hard == hard]
             share = ceil(size * len(chosen) / len(quick))
             for some in samples(operands, chosen, share) if chosen else ():
-                found = grouped(arithmetic, spec, some, dtype, Scratch(), hard)
+                found = grouped(arithmetic, spec, some, dtype, scratch, hard)
                 assert found is not None
                 differences.append(folded(np.add, losses(some), 3) - found.sums * np.float64(found.unit))
         each = np.concatenate(differences)
-        result = rough + float(each.mean()) * number
+        mean = float(np.add.reduce(each)) / each.size
+        result = rough + mean * number
         place = abs(result) * float(np.finfo(input.dtype).eps) / 2  # at most one unit in the last place
         if not place:
             return result, inf
-        spread = float(each.std()) * number / (ALLOWED[min(8, input.dtype.itemsize)] * place)
-        return result, max(spread**2, unseen(quick, dtype) * number / (UNSEEN * place))
+        variance = float(np.vdot(each - mean, each - mean)) / each.size
+        allowed = ALLOWED[min(8, input.dtype.itemsize)] * place / number
+        return result, max(variance / allowed**2, unseen(quick, dtype) * number / (UNSEEN * place))
 
     result, needed = corrected(SAMPLE)
     if needed <= SAMPLE:
@@ -214,9 +224,14 @@ def samples(operands: Problem, chosen: Sequence[Place], number: int) -> Iterator
 
 def columns(parts: Problem, number: int, width: int) -> Problem:
     """Take some columns of a block as eight rows; from places scattered by multiplication (Knuth)."""
-    size = parts[0].size // GROUP * GROUP
-    start = number * 0x9E3779B1 % 2**32 * max(0, size // GROUP - width) >> 32
-    return of_each(lambda part: part.reshape(-1)[:size].reshape(GROUP, -1)[:, start : start + width], parts)
+    rows = parts[0].size // GROUP
+    start = number * 0x9E3779B1 % 2**32 * max(0, rows - width) >> 32
+    places = np.arange(GROUP)[:, None] * rows + np.arange(start, min(start + width, rows))
+
+    def take(part: Array) -> Array:
+        return part[np.unravel_index(places, part.shape)]
+
+    return of_each(take, parts)
 
 
 def tail(parts: Problem, covered: int) -> Problem:

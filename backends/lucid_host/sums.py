@@ -171,17 +171,16 @@ def smoothed(at: Values, rest: Vector | None, spare: list[Vector]) -> tuple[Vect
     return y, None if rest is None else np.add(np.multiply(rest, 1 - s, out=rest), s / 2, out=rest)
 
 
-def hard_zeros(target: Array, scratch: Scratch) -> Array | None:
+def hard_zeros(target: Array, scratch: Scratch) -> Vector | None:
     """Say which labels are 0, if each one is 0 or 1."""
-    if not {0, 1}.issuperset((target if target.ndim == 1 else target.reshape(-1))[:LOOK].tolist()):
+    labels = scratch.load("own labels", target, target.dtype)
+    if not {0, 1}.issuperset(labels[:LOOK].tolist()):
         return None
-    ones, zeros = scratch.rows("labels", 2, target.size, np.bool_)
-    if target.ndim != 1:
-        ones, zeros = ones.reshape(target.shape), zeros.reshape(target.shape)
-    np.equal(target, 0, out=zeros)
-    if target.dtype != np.bool_:
-        either = np.bitwise_or(np.equal(target, 1, out=ones), zeros, out=ones)
-        if not np.minimum.reduce(either.view(np.uint8), None):
+    ones, zeros = scratch.rows("labels", 2, labels.size, np.bool_)
+    np.equal(labels, 0, out=zeros)
+    if labels.dtype != np.bool_:
+        either = np.bitwise_or(np.equal(labels, 1, out=ones), zeros, out=ones)
+        if not np.minimum.reduce(either.view(np.uint8)):
             return None
     return zeros
 
@@ -192,7 +191,7 @@ def hard_rest(target: Array, scratch: Scratch, name: str, dtype: DTypeLike) -> V
     if zeros is None:
         return None
     rest: Vector = scratch.rows(name, 1, target.size, dtype)[0]
-    np.copyto(rest, zeros.reshape(-1))
+    np.copyto(rest, zeros)
     return rest
 
 

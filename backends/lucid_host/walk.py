@@ -26,6 +26,7 @@ __all__ = [
     "cut",
     "each_block",
     "folded",
+    "most",
     "of_each",
     "places",
     "total",
@@ -38,8 +39,11 @@ Problem: TypeAlias = tuple[Array, Array, Array | None, Array | None]
 Place: TypeAlias = tuple[Any, ...]
 Result = TypeVar("Result")
 
-ENOUGH: Final = 1 << 19
+ENOUGH: Final = 1 << 22
 """Elements that are worth a thread."""
+
+MANY: Final = 1 << 23
+"""Elements from which on blocks are large."""
 
 
 LINE: Final = 64
@@ -72,7 +76,15 @@ class Scratch:
         if values.dtype == dtype and values.flags.c_contiguous and values.flags.aligned:
             return values.reshape(-1)
         vector: Vector = self.rows(name, 1, values.size, dtype)[0]
-        np.copyto(vector.reshape(values.shape), values, casting="unsafe")
+        axes = sorted(range(values.ndim), key=lambda axis: -abs(values.strides[axis]))
+        if axes == list(range(values.ndim)):
+            np.copyto(vector.reshape(values.shape), values, casting="unsafe")
+            return vector
+        # in the order of the memory first: what is read across lines of the cache is in the cache then
+        ordered = values.transpose(axes)
+        copy = self.rows("in order", 1, values.size, dtype)[0].reshape(ordered.shape)
+        np.copyto(copy, ordered, casting="unsafe")
+        np.copyto(vector.reshape(values.shape).transpose(axes), copy)
         return vector
 
     def floating(self, name: str, values: Array, dtype: DTypeLike) -> Vector:
@@ -93,6 +105,15 @@ def aligned(number: int, size: int, dtype: np.dtype[Any]) -> Array:
     memory = np.empty(number * width + LINE, np.uint8)
     start = -memory.__array_interface__["data"][0] % LINE
     return memory[start : start + number * width].reshape(number, width).view(dtype)
+
+
+def most(size: int, itemsize: int) -> int:
+    """Choose how many elements a block has: it depends on the size alone, as results do on the blocks.
+
+    Small blocks stay in a second-level cache; large ones keep threads from waiting for the interpreter's
+    lock, which each call of NumPy gives up and takes again.
+    """
+    return (1 << 19 if size >= MANY else 1 << 18) // itemsize
 
 
 def places(array: Array, size: int) -> list[Place]:
