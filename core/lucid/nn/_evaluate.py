@@ -101,7 +101,8 @@ def prepare(kernel: KernelName, spec: LossSpec, operands: Operands) -> Call:
     input, target, weight, pos_weight = arrays
     if not is_floating(input.dtype, backend.xp):
         raise TypeError(_checks.not_floating(input.dtype, kernel))
-    _checks.same_shape(tuple(input.shape), tuple(target.shape))
+    if input.shape != target.shape:
+        raise ValueError(_checks.unequal(tuple(input.shape), tuple(target.shape)))
     nodes = NOTHING if kind != "tensor" else nodes_of(operands)
     if weight is not None or pos_weight is not None:
         weight, pos_weight, nodes = fitted(arrays, nodes, backend.xp)
