@@ -117,6 +117,7 @@ def test_a_plugin_that_prints_does_not_spoil_the_json(capsys, install_plugin, tm
         ("property(lambda self: self.nothing)", ""),  # as if there were none
         ("'an abacus'", "an abacus"),
         ("property(lambda self: 1 / 0)", "which can't be told: ZeroDivisionError: division by zero"),
+        ("property(lambda self: exit('no'))", "which can't be told: SystemExit: no"),
     ],
 )
 def test_a_backend_may_say_on_what_it_runs(capsys, install_plugin, tmp_path, description, shown):
@@ -142,6 +143,16 @@ def test_disabled_plugins_are_listed_and_not_run(capsys, monkeypatch, install_pl
     assert os.environ["LUCID_DISABLE_PLUGINS"] == value
     assert main(["info"]) == 0
     assert not path.with_suffix(".ran").exists()
+
+
+def test_a_name_that_will_not_do_alone_is_noted(capsys, install_plugin):
+    install_plugin("good/host.py", name="numpy", distribution="impostor")
+    for distribution in ("acme", "umbrella"):
+        install_plugin("good/host.py", name="twin", distribution=distribution)
+    assert main(["backends"]) == 0
+    printed = capsys.readouterr().out
+    assert "note: numpy alone is reserved for lucid-bce; ask for impostor:numpy\n" in printed
+    assert "note: twin alone could be either; ask for acme:twin or umbrella:twin\n" in printed
 
 
 def test_a_name_in_the_environment_that_nobody_has_is_noted(capsys, monkeypatch, install_plugin):

@@ -63,6 +63,24 @@ def test_probing_starts_every_backend_and_tells_why_one_can_not_run(install_plug
     assert "libgpu.so.1" in states["create-raises"].reason
 
 
+def test_the_metadata_is_scanned_once_until_it_is_refreshed(install_plugin, monkeypatch):
+    from lucid import _registry
+
+    install_plugin("good/host.py")
+    scans, real_scan = [], _registry.scan
+    monkeypatch.setattr(_registry, "scan", lambda: scans.append("scanned") or real_scan())
+    for _ in range(3):
+        lucid.backends()
+        lucid.get_backend("host")
+        assert numpy_works()
+        with pytest.raises(UnknownBackendError):
+            lucid.get_backend("nobody")
+    assert len(scans) == 1
+    lucid.refresh_backends()
+    lucid.backends()
+    assert len(scans) == 2
+
+
 # Asking again
 
 

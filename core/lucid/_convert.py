@@ -6,7 +6,7 @@ from numbers import Integral, Real
 from operator import index
 from typing import TYPE_CHECKING, Any
 
-from lucid._selection import NUMBERS, backend_of, common_backend, get_backend
+from lucid._selection import NUMBERS, backend_of, get_backend, require_same
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,7 +75,7 @@ def as_operand(value: Any, backend: "Backend[Any]", array: Any) -> Any:
         return as_number(value)
     owner = backend_of(value)
     if owner is not None:
-        common_backend({"one operand": backend, "the other": owner})
+        require_same("one operand", backend, "the other", owner)
         return backend.asarray(value, copy=True)  # the user may write to it before the tape is read
     if not isinstance(value, (list, tuple)) and not hasattr(value, "__array__"):
         return NotImplemented

@@ -14,7 +14,7 @@ from lucid.protocol import Backend, BackendInfo
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["Loaded", "Offer", "blaming", "create", "load", "scan"]
+__all__ = ["Loaded", "Offer", "blaming", "create", "first_line", "load", "scan"]
 
 GROUP: Final = "lucid.backends"
 

@@ -49,10 +49,11 @@ def check_info(offer: "Offer", info: Any) -> None:
         )
     if info.name != offer.name:
         raise BackendProtocolError(f"{offer} calls itself {info.name!r}")
-    if not isinstance(info.array_types, tuple):  # `("library:Array")`, without its comma, is a string
-        raise BackendProtocolError(f"{offer}: array_types is {info.array_types!r}, not a tuple")
-    for name in info.array_types:
-        if str(name).count(":") != 1:
+    names: Any = info.array_types  # whatever the annotation says
+    if not isinstance(names, tuple):  # `("library:Array")`, without its comma, is a string
+        raise BackendProtocolError(f"{offer}: array_types is {names!r}, not a tuple")
+    for name in names:
+        if not isinstance(name, str) or name.count(":") != 1:
             raise BackendProtocolError(f"{offer}: array_types has {name!r}, which is not 'module:qualname'")
         if name.startswith("builtins:"):  # every class is an object
             raise BackendProtocolError(f"{offer}: array_types has {name!r}, which is no array library's")

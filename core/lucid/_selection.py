@@ -272,16 +272,11 @@ def listed(choice: Selection, spec: str, names: tuple[str, ...]) -> str:
         raise
 
 
-def common_backend(found: "dict[str, Backend[Any]]") -> "Backend[Any] | None":
-    """Return the one backend that the named operands share; None if none of them has any."""
-    first: tuple[str, Backend[Any]] | None = None
-    for operand, backend in found.items():
-        if first is None:
-            first = operand, backend
-        elif backend is not first[1]:
-            raise MixedBackendError(
-                f"{first[0]} lives on backend {first[1].info.name!r} and {operand} on {backend.info.name!r}; "
-                f"nothing is converted silently: make both arrays of one library, for example with "
-                f"lucid.tensor(..., backend={first[1].info.name!r})"
-            )
-    return None if first is None else first[1]
+def require_same(name: str, backend: "Backend[Any]", other_name: str, other: "Backend[Any]") -> None:
+    """Raise if two operands live on two backends."""
+    if other is not backend:
+        raise MixedBackendError(
+            f"{name} lives on backend {backend.info.name!r} and {other_name} on {other.info.name!r}; "
+            f"nothing is converted silently: make both arrays of one library, for example with "
+            f"lucid.tensor(..., backend={backend.info.name!r})"
+        )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from lucid import _ops
 from lucid._autograd import Leaf, Node, grad_enabled, walk_back
 from lucid._convert import as_key, as_operand, as_seed, as_shape, bring_in, dtype_name, resolve_dtype
-from lucid._selection import common_backend
+from lucid._selection import require_same
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -273,7 +273,7 @@ class Tensor:
         """Accept a tensor, a number, or a list or array for this backend; NotImplemented for the rest."""
         if not isinstance(value, Tensor):
             return as_operand(value, self._backend, self._data)
-        common_backend({"one operand": self._backend, "the other": value._backend})
+        require_same("one operand", self._backend, "the other", value._backend)
         return value
 
     __add__: ClassVar[Method] = binary(_ops.add)

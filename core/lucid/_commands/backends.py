@@ -8,9 +8,11 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 import lucid
-from lucid._admission import ALLOW, BLOCK, Admission
+from lucid._admission import ALLOW, BLOCK, OURS, Admission
 from lucid._commands._text import add_texts, one_line, print_table
 from lucid._introspection import explain_class
+from lucid._plugin import first_line
+from lucid._registry import RESERVED
 from lucid._selection import selected
 from lucid.errors import LucidError
 
@@ -40,7 +42,7 @@ exit status:
   state        "ready", "failed" or "disabled"
   reason       why it is not usable; "" if it is
   description  what it runs on: versions, a device; "" if it doesn't say, or is not usable
-  notes        what in the settings can't have been meant
+  notes        what can't have been meant in the settings, and which names won't do alone
 and for --why: {"backend": str or null, "rule": str}
 
 examples:
@@ -85,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         descriptions = [described(entry) for entry in entries]
     spec, rule = selected()[:2]
     marks = [backend is not None and backend is backend_of(entry) for entry in entries]
-    notes = unheeded(entries)
+    notes = shared(entries) + unheeded(entries)
     if options.json:
         selection = {"spec": spec, "rule": rule, "usable": backend is not None, "reason": reason}
         listed = [as_json(*each) for each in zip(entries, marks, descriptions, strict=True)]
@@ -123,6 +125,19 @@ def chosen() -> "tuple[Backend[Any] | None, str]":
         return None, str(error)
 
 
+def shared(entries: "list[lucid.BackendEntry]") -> list[str]:
+    """Say what to ask for, where a name alone won't do: because it is reserved, or because two offer it."""
+    offered: dict[str, list[str]] = {}
+    for entry in entries:
+        if ":" in entry.name:
+            offered.setdefault(entry.name.rpartition(":")[2], []).append(entry.name)
+    return [
+        f"{name} alone {'is reserved for ' + OURS if name in RESERVED else 'could be either'}; "
+        f"ask for {' or '.join(specs)}"
+        for name, specs in offered.items()
+    ]
+
+
 def unheeded(entries: "list[lucid.BackendEntry]") -> list[str]:
     """Find the names in LUCID_ALLOW_PLUGINS and LUCID_BLOCK_PLUGINS that no installed distribution has."""
     installed = {entry.distribution for entry in entries}
@@ -148,8 +163,10 @@ def described(entry: lucid.BackendEntry) -> str:
     """Say what a backend runs on, if it is started and says so; one that fails to is still a backend."""
     try:
         return str(getattr(backend_of(entry), "description", ""))
-    except Exception as error:  # anything: a plugin's own code, which may ask a device
-        return f"which can't be told: {type(error).__name__}: {error}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin's own code, which may ask a device, or call sys.exit()
+        return f"which can't be told: {first_line(error)}"
 
 
 def usable(entry: lucid.BackendEntry) -> str:

@@ -7,7 +7,7 @@ from lucid._convert import dtype_name
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["fits", "in_range", "not_floating", "same_shape"]
+__all__ = ["fits", "in_range", "not_floating", "unequal"]
 
 Shape = tuple[int, ...]
 
@@ -21,10 +21,8 @@ def not_floating(dtype: Any, kernel: str) -> str:
     )
 
 
-def same_shape(input: Shape, target: Shape) -> None:
-    """Raise unless the two shapes are equal."""
-    if input == target:
-        return
+def unequal(input: Shape, target: Shape) -> str:
+    """Say that the two shapes have to be equal, and what may have been meant."""
     message = f"input has shape {input} and target {target}; they must be equal"
     without = [tuple(n for n in shape if n != 1) for shape in (input, target)]
     if without[0] == without[1]:
@@ -32,7 +30,7 @@ def same_shape(input: Shape, target: Shape) -> None:
             (target, "target", input) if len(target) <= len(input) else (input, "input", target)
         )
         message += f"; did you mean {name}.reshape({', '.join(map(str, other))})?" if smaller != other else ""
-    raise ValueError(message)
+    return message
 
 
 def fits(name: str, weight: Shape, input: Shape) -> None:

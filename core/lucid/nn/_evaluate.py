@@ -6,23 +6,25 @@ can be looked at, and gives the result back as what the user works with.
 
 from collections.abc import Sequence
 from math import isnan
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from lucid._autograd import Node, grad_enabled
 from lucid._convert import host_array
 from lucid._ops import Form, like
-from lucid._selection import backend_of, common_backend, get_backend
+from lucid._selection import backend_of, get_backend, require_same
 from lucid._tensor import Tensor
 from lucid.nn import _checks
 from lucid.protocol import Backend, Kernel, LossSpec, Needs
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["evaluate", "value_and_grad"]
 
 KernelName: TypeAlias = Literal["bce", "bce_with_logits"]
 Kind: TypeAlias = Literal["tensor", "array", "python"]
+Operands: TypeAlias = tuple[Any, Any, Any, Any]
+"""One thing each for input, target, weight and pos_weight."""
+
+NAMES: Final = ("input", "target", "weight", "pos_weight")
+NOTHING: Final[Operands] = (None, None, None, None)
 
 
 class Call(NamedTuple):
@@ -31,8 +33,8 @@ class Call(NamedTuple):
     backend: Backend[Any]
     kernel: Kernel[Any]
     kind: Kind
-    arrays: tuple[Any, Any, Any, Any]
-    nodes: tuple[Any, Any, Any]
+    arrays: Operands
+    nodes: Operands
 
 
 def evaluate(
@@ -45,23 +47,27 @@ def evaluate(
     validate: bool | None = None,
 ) -> Any:
     """Compute a loss, differentiably: on lucid's tape for tensors, on the library's own for its arrays."""
-    call = prepare(kernel, spec, input, target, weight, pos_weight)
+    call = prepare(kernel, spec, (input, target, weight, pos_weight))
     if call.kind == "tensor":
-        needed = Needs(*(grad_enabled() and node is not None for node in call.nodes))
-        loss, residuals = call.kernel.forward(spec, *call.arrays, needs_grad=any(needed))
-    else:
-        loss = call.backend.differentiable(call.kernel)(spec, *call.arrays)
+        return recorded(call, kernel, spec, validate)
+    loss = call.backend.differentiable(call.kernel)(spec, *call.arrays)
     check_values(call, kernel, spec, loss, validate)
-    if call.kind != "tensor":
-        return given_back(call, loss)
+    return given_back(call, loss)
+
+
+def recorded(call: Call, kernel: KernelName, spec: LossSpec, validate: bool | None) -> Tensor:
+    """Compute the loss of tensors, and put it on the tape if a gradient may be asked for."""
+    input, target, weight, _ = call.nodes if grad_enabled() else NOTHING
+    needed = Needs(input is not None, target is not None, weight is not None)
+    loss, residuals = call.kernel.forward(spec, *call.arrays, needs_grad=any(needed))
+    check_values(call, kernel, spec, loss, validate)
     if not any(needed):
         return Tensor._wrap(loss, call.backend)
 
     def pullback(gradient: Any, needs: Sequence[bool]) -> tuple[Any, Any, Any]:
         return call.kernel.backward(spec, residuals, gradient, Needs(*needs))
 
-    inputs = [node if want else None for node, want in zip(call.nodes, needed, strict=True)]
-    return Tensor._wrap(loss, call.backend, Node(inputs, pullback))
+    return Tensor._wrap(loss, call.backend, Node((input, target, weight), pullback))
 
 
 def value_and_grad(
@@ -74,7 +80,7 @@ def value_and_grad(
     validate: bool | None = None,
 ) -> tuple[Any, Any]:
     """Compute a loss and the gradient of its sum with respect to the input, without any autograd."""
-    call = prepare(kernel, spec, input, target, weight, pos_weight)
+    call = prepare(kernel, spec, (input, target, weight, pos_weight))
     in_one_pass = getattr(call.kernel, "value_and_grad", None)
     if in_one_pass is None:
         loss, residuals = call.kernel.forward(spec, *call.arrays, needs_grad=True)
@@ -86,70 +92,93 @@ def value_and_grad(
     return given_back(call, loss), given_back(call, gradient)
 
 
-def prepare(
-    kernel: KernelName, spec: LossSpec, input: Any, target: Any, weight: Any, pos_weight: Any
-) -> Call:
+def prepare(kernel: KernelName, spec: LossSpec, operands: Operands) -> Call:
     """Bring the operands to one backend and one shape, or say what keeps them from it."""
-    operands = {"input": input, "target": target, "weight": weight, "pos_weight": pos_weight}
-    kind, backend, own = whose(operands)
-    arrays = as_arrays(operands, backend, own)
-    shape, xp = tuple(arrays["input"].shape), backend.xp
-    if not xp.isdtype(arrays["input"].dtype, "real floating"):
-        raise TypeError(_checks.not_floating(arrays["input"].dtype, kernel))
-    _checks.same_shape(shape, tuple(arrays["target"].shape))
-    nodes: list[Any] = [value._node if isinstance(value, Tensor) else None for value in operands.values()]
-    for place, name in ((2, "weight"), (3, "pos_weight")):
-        array = arrays[name]
-        if array is None or (array.ndim == len(shape) and tuple(array.shape) == shape):
-            continue  # the lengths first: a compiler would take note of sizes that happen to differ
-        _checks.fits(name, tuple(array.shape), shape)
-        arrays[name] = xp.broadcast_to(array, shape)
-        if nodes[place] is not None:
-            nodes[place] = unbroadcast(nodes[place], array, xp)
-    if nodes[3] is not None or getattr(arrays["pos_weight"], "requires_grad", False):
+    kind, backend, arrays = whose(operands)
+    for place, value in enumerate(operands):
+        if arrays[place] is None and value is not None:
+            arrays[place] = brought_in(value, place, backend, arrays)
+    input, target, weight, pos_weight = arrays
+    if not is_floating(input.dtype, backend.xp):
+        raise TypeError(_checks.not_floating(input.dtype, kernel))
+    if input.shape != target.shape:
+        raise ValueError(_checks.unequal(tuple(input.shape), tuple(target.shape)))
+    nodes = NOTHING if kind != "tensor" else nodes_of(operands)
+    if weight is not None or pos_weight is not None:
+        weight, pos_weight, nodes = fitted(arrays, nodes, backend.xp)
+    return Call(backend, getattr(backend, kernel), kind, (input, target, weight, pos_weight), nodes)
+
+
+def whose(operands: Operands) -> tuple[Kind, Backend[Any], list[Any]]:
+    """Find the kind of the result, the backend that the operands share, and those that are its arrays."""
+    kind: Kind = "python"
+    first: tuple[str, Backend[Any]] | None = None
+    arrays: list[Any] = [None, None, None, None]
+    cls = owner = None  # of the operand before: they are often of one class
+    for place, value in enumerate(operands):
+        if value is None:
+            continue
+        if isinstance(value, Tensor):
+            found, arrays[place], kind = value._backend, value._data, "tensor"
+        else:
+            if type(value) is not cls:
+                cls, owner = type(value), backend_of(value)
+            if owner is None:
+                continue
+            found, arrays[place] = owner, owner.asarray(value)
+            kind = "array" if kind == "python" else kind
+        if first is None:
+            first = NAMES[place], found
+        else:
+            require_same(*first, NAMES[place], found)
+    return kind, get_backend() if first is None else first[1], arrays
+
+
+def brought_in(value: Any, place: int, backend: Backend[Any], arrays: list[Any]) -> Any:
+    """Convert a number or list to the dtype and device of what is an array already."""
+    host, dtype = host_array(value), None
+    own = [array for array in arrays if array is not None]
+    if place == 0 and not hasattr(value, "dtype"):  # Python numbers take the others' precision
+        floating = (array.dtype for array in own if is_floating(array.dtype, backend.xp))
+        dtype = next(floating, backend.xp.float64)
+    return backend.asarray(host, dtype=dtype, like=own[0] if own else None)
+
+
+def is_floating(dtype: Any, xp: Any) -> bool:
+    """Tell the usual ones at once: `isdtype` of NumPy takes a microsecond."""
+    return dtype in (xp.float32, xp.float64) or xp.isdtype(dtype, "real floating")
+
+
+def nodes_of(operands: Operands) -> Operands:
+    """Take the places on the tape of what is there."""
+    one, two, three, four = (value._node if isinstance(value, Tensor) else None for value in operands)
+    return one, two, three, four
+
+
+def fitted(arrays: list[Any], nodes: Operands, xp: Any) -> tuple[Any, Any, Operands]:
+    """Broadcast weight and pos_weight, on the tape too, so that a gradient has its weight's own shape."""
+    shape, weight, pos_weight = tuple(arrays[0].shape), *arrays[2:]
+    if nodes[3] is not None or getattr(pos_weight, "requires_grad", False):
         raise ValueError("no gradient flows to pos_weight; pass pos_weight.detach()")
-    ordered = (arrays["input"], arrays["target"], arrays["weight"], arrays["pos_weight"])
-    return Call(backend, getattr(backend, kernel), kind, ordered, (nodes[0], nodes[1], nodes[2]))
+    by_weight = nodes[2]
+    if by_weight is not None and tuple(weight.shape) != shape:
+        by_weight = unbroadcast(by_weight, weight, xp)
+    fit = [broadcast(name, array, shape, xp) for name, array in zip(NAMES[2:], arrays[2:], strict=True)]
+    return fit[0], fit[1], (*nodes[:2], by_weight, None)
+
+
+def broadcast(name: str, weight: Any, shape: tuple[int, ...], xp: Any) -> Any:
+    """Give a weight, if there is one, the input's shape."""
+    if weight is None or (weight.ndim == len(shape) and tuple(weight.shape) == shape):
+        return weight  # the lengths first: a compiler would take note of sizes that happen to differ
+    _checks.fits(name, tuple(weight.shape), shape)
+    return xp.broadcast_to(weight, shape)
 
 
 def unbroadcast(node: Any, array: Any, xp: Any) -> Node:
-    """Put the broadcasting of a weight on the tape, so that its gradient has its own shape."""
+    """Put the broadcasting of a weight on the tape."""
     form = Form(tuple(array.shape), array.dtype)
     return Node([node], lambda gradient, _: [like(xp, gradient, form)])
-
-
-def whose(operands: "Mapping[str, Any]") -> tuple[Kind, Backend[Any], dict[str, Any]]:
-    """Find the kind of the result, the backend that the operands share, and those that are its arrays."""
-    found: dict[str, Backend[Any]] = {}
-    own: dict[str, Any] = {}
-    known: dict[type, Backend[Any] | None] = {}  # the operands are often of one class
-    kind: Kind = "python"
-    for name, value in operands.items():
-        if isinstance(value, Tensor):
-            found[name], own[name], kind = value._backend, value._data, "tensor"
-        elif value is not None:
-            cls = type(value)
-            if cls not in known:
-                known[cls] = backend_of(value)
-            if (backend := known[cls]) is not None:
-                found[name], own[name] = backend, backend.asarray(value)
-                kind = "array" if kind == "python" else kind
-    return kind, common_backend(found) or get_backend(), own
-
-
-def as_arrays(operands: "Mapping[str, Any]", backend: Backend[Any], own: dict[str, Any]) -> dict[str, Any]:
-    """Convert numbers and lists to the dtype and device of what is an array already."""
-    arrays = {name: own.get(name) for name in operands}
-    for name, value in operands.items():
-        if value is None or arrays[name] is not None:
-            continue
-        host, dtype = host_array(value), None
-        if name == "input" and not hasattr(value, "dtype"):  # Python numbers take the others' precision
-            dtypes = (array.dtype for array in own.values())
-            floating = (each for each in dtypes if backend.xp.isdtype(each, "real floating"))
-            dtype = next(floating, backend.xp.float64)
-        arrays[name] = backend.asarray(host, dtype=dtype, like=next(iter(own.values()), None))
-    return arrays
 
 
 def check_values(call: Call, kernel: KernelName, spec: LossSpec, loss: Any, validate: bool | None) -> None:

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from lucid.nn import functional
-from lucid.nn._evaluate import value_and_grad
+from lucid.nn._evaluate import evaluate, value_and_grad
 from lucid.nn.functional import legacy_reduction, loss_spec
 from lucid.nn.module import Module
 
@@ -131,17 +130,8 @@ class BCELoss(Module):
         Tensor, array, list or float
             Of the input's kind and dtype: in the input's shape for "none", of no dimensions otherwise.
         """
-        return functional.binary_cross_entropy(
-            input,
-            target,
-            self.weight,
-            self.reduction,
-            self.eps,
-            pos_weight=self.pos_weight,
-            label_smoothing=self.label_smoothing,
-            ignore_index=self.ignore_index,
-            validate=self.validate,
-        )
+        spec = loss_spec(self.reduction, self.eps, self.label_smoothing, self.ignore_index)
+        return evaluate("bce", spec, input, target, self.weight, self.pos_weight, self.validate)
 
     def value_and_grad(self, input: Any, target: Any) -> tuple[Any, Any]:
         """Compute the loss and its gradient with respect to the input, on any kind of array, in one call.
@@ -244,16 +234,8 @@ class BCEWithLogitsLoss(Module):
         Tensor, array, list or float
             Of the input's kind and dtype: in the input's shape for "none", of no dimensions otherwise.
         """
-        return functional.binary_cross_entropy_with_logits(
-            input,
-            target,
-            self.weight,
-            self.reduction,
-            pos_weight=self.pos_weight,
-            label_smoothing=self.label_smoothing,
-            ignore_index=self.ignore_index,
-            validate=self.validate,
-        )
+        spec = loss_spec(self.reduction, None, self.label_smoothing, self.ignore_index)
+        return evaluate("bce_with_logits", spec, input, target, self.weight, self.pos_weight, self.validate)
 
     def value_and_grad(self, input: Any, target: Any) -> tuple[Any, Any]:
         """Compute the loss and its gradient with respect to the logits; see `BCELoss.value_and_grad`.

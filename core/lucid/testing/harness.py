@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mpmath import nstr
 from numpy.typing import NDArray
 
 import lucid
@@ -90,14 +91,17 @@ def worst(
     actual: NDArray[np.float64], right: list[Any], dtype: str, *, of_terms: bool = False
 ) -> tuple[float, str]:
     """Find the largest error, and say where it is."""
-    errors = []
-    for value, exact_value in zip(actual.ravel().tolist(), right, strict=True):
-        number = exact_value if isinstance(exact_value, Difference) else Difference(exact_value, 0)
-        errors.append(ulps(value, number.value, dtype, number.larger if of_terms else 0))
+    values = actual.ravel().tolist()
+    numbers = [each if isinstance(each, Difference) else Difference(each, 0) for each in right]
+    errors = [
+        ulps(value, number.value, dtype, number.larger if of_terms else 0)
+        for value, number in zip(values, numbers, strict=True)
+    ]
     if not errors:
         return 0.0, ""
     place = int(np.argmax(errors))
-    return errors[place], f"element {place}: {actual.ravel()[place]!r}, should be {right[place]}"
+    should = nstr(numbers[place].value, 18)
+    return errors[place], f"element {place}: {values[place]!r}, should be {should}"
 
 
 def loss_bound(backend: Backend[Any], input: lucid.Tensor, kernel: str, dtype: str) -> float:

@@ -4,7 +4,7 @@ from lucid.hookspecs import hookimpl
 from lucid.protocol import BackendInfo
 
 INFO = BackendInfo(
-    name="jax-first-step",
+    name="jax",
     api_version=1,
     array_types=("jaxlib._jax:ArrayImpl", "jax._src.core:Tracer"),
     requires="jax",
@@ -18,6 +18,6 @@ def lucid_backend_info(name):
 
 @hookimpl
 def lucid_create_backend(name):
-    from lucid_jax_first_step.backend import JaxBackend
+    from lucid_jax.backend import JaxBackend
 
     return JaxBackend()

@@ -6,7 +6,7 @@ import numpy as np
 
 from lucid.kernels import ArrayKernel, Logits, Probabilities
 from lucid.protocol import Needs
-from lucid_jax_first_step import INFO
+from lucid_jax import INFO
 
 
 class JaxKernel(ArrayKernel):  # float64 inside, whether or not the user's JAX has it switched on
