@@ -1,7 +1,7 @@
 """A loss over data that come in pieces: the same number however they were cut."""
 
 from math import prod
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from lucid._convert import host_array
 from lucid._exact import ONE, ExactSum, exact_sum, fetched
@@ -172,7 +172,7 @@ class BCEAccumulator:
         mine, others = ((each._count, each._losses, each._weights) for each in (self, other))
         return mine == others and same(self._criterion, other._criterion)
 
-    __hash__ = None  # type: ignore[assignment]  # it changes
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # it changes
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._criterion!r}, count={self._count})"
