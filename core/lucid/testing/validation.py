@@ -1,4 +1,4 @@
-"""The conformance kit's tests of accuracy as data: the rows of `lucid.testing.vectors`, and what they allow."""
+"""The conformance kit's tests of accuracy as data: rows of `lucid.testing.vectors`, and what they allow."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby

@@ -62,7 +62,12 @@ COLUMNS = [field.name for field in fields(Vector)]
 
 @cache
 def vectors(kernel: str) -> tuple[Vector, ...]:
-    """Read the rows for ``"bce"`` or ``"bce_with_logits"``.
+    """Read the rows.
+
+    Parameters
+    ----------
+    kernel : {"bce", "bce_with_logits"}
+        Whose.
 
     Examples
     --------
