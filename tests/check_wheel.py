@@ -8,6 +8,8 @@ from pathlib import Path
 NEEDED = [
     "lucid/py.typed",
     "lucid/testing/conformance.py",
+    "lucid/testing/data/bce.csv",
+    "lucid/testing/data/bce_with_logits.csv",
     "lucid/testing/plugin.py",
     "lucid/testing/reference.py",
     "lucid/_commands/skeleton/pyproject.toml",

@@ -15,9 +15,12 @@ serial = count()  # no two installed modules share a name, whatever an earlier t
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let an environment say what it lacks: then nothing else may be the reason of a skip."""
+    """Let an environment say what it lacks: then nothing else may be the reason of a skip; and more."""
     parser.addoption(
         "--may-lack", action="append", metavar="PACKAGE", help="fail on any skip but for its lack"
+    )
+    parser.addoption(
+        "--mean-of", type=int, metavar="N", help="check means of 2**N elements, not only of some millions"
     )
 
 

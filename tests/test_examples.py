@@ -94,3 +94,18 @@ def test_lucids_loss_replaces_pytorchs_in_its_training_loop_and_recovers_from_sa
     assert min(losses["torch"]) > 29
     assert losses["lucid"][1] < 1
     assert (tmp_path / "saturation.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_file_is_evaluated_in_parts_with_the_same_bits_for_any_number_of_them(tmp_path):
+    printed = [run_example("evaluate_in_parts.py", number, folder=tmp_path) for number in ("1", "7")]
+    assert [each.returncode for each in printed] == [0, 0], printed
+    losses = {each.stdout.partition(": ")[2] for each in printed}
+    assert len(losses) == 1
+    assert losses.pop()[:14] in (EXAMPLES.parent / "evaluation.md").read_text()
+
+
+def test_a_loader_is_evaluated_in_batches(tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    result = run_example("evaluate_loader.py", folder=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert len(set(re.findall(r": (\d\.\d{6})$", result.stdout, re.MULTILINE))) == 1

@@ -12,6 +12,7 @@
 TYPE_CHECKING = False  # as type checkers know it; the module typing takes longer to import than all of this
 if TYPE_CHECKING:
     from lucid import errors, nn
+    from lucid._accumulator import BCEAccumulator
     from lucid._autograd import no_grad
     from lucid._creation import manual_seed, ones, rand, randint, randn, tensor, zeros
     from lucid._introspection import BackendEntry, Explanation, backends, explain
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BCEAccumulator",
     "BackendEntry",
     "Explanation",
     "Tensor",
@@ -46,6 +48,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "_accumulator": ("BCEAccumulator",),
     "_autograd": ("no_grad",),
     "_creation": ("manual_seed", "ones", "rand", "randint", "randn", "tensor", "zeros"),
     "_introspection": ("BackendEntry", "Explanation", "backends", "explain"),

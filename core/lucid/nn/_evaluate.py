@@ -16,7 +16,7 @@ from lucid._tensor import Tensor
 from lucid.nn import _checks
 from lucid.protocol import Backend, Kernel, LossSpec, Needs
 
-__all__ = ["evaluate", "value_and_grad"]
+__all__ = ["Call", "KernelName", "complain", "evaluate", "may_look", "prepare", "value_and_grad"]
 
 KernelName: TypeAlias = Literal["bce", "bce_with_logits"]
 Kind: TypeAlias = Literal["tensor", "array", "python"]
@@ -187,13 +187,20 @@ def check_values(call: Call, kernel: KernelName, spec: LossSpec, loss: Any, vali
     A kernel gives nan for whatever is out of range. So what costs nothing, one look at the result, comes
     first, and the operands are searched only after a nan.
     """
-    if validate is False or not (validate or call.backend.host_values(loss)):
-        return
-    if 0 in loss.shape:
+    if not may_look(call, loss, validate) or 0 in loss.shape:
         return
     largest = call.backend.xp.max(loss) if loss.ndim else loss  # nan if any is
-    if not isnan(float(call.backend.to_numpy(largest))):
-        return
+    if isnan(float(call.backend.to_numpy(largest))):
+        complain(call, kernel, spec)
+
+
+def may_look(call: Call, array: Any, validate: bool | None) -> bool:
+    """Whether values may be looked at, to name a bad one."""
+    return validate is not False and (bool(validate) or call.backend.host_values(array))
+
+
+def complain(call: Call, kernel: KernelName, spec: LossSpec) -> None:
+    """Search the operands of a loss that is nan, and raise on the first value out of range, if any is."""
     input, target = (call.backend.to_numpy(array) for array in call.arrays[:2])
     kept = None if spec.ignore_index is None else target != spec.ignore_index
     _checks.in_range("target", target, kept, logits=False)

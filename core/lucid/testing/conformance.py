@@ -34,6 +34,7 @@ from lucid.testing.harness import (
     worst,
 )
 from lucid.testing.reference import exact
+from lucid.testing.validation import *  # noqa: F403  # its tests are the kit's
 
 # What a backend is
 
