@@ -9,10 +9,11 @@ from math import isnan
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from lucid._autograd import Node, grad_enabled
-from lucid._convert import host_array
+from lucid._convert import host_array, is_numpy_scalar
 from lucid._ops import Form, like
 from lucid._selection import backend_of, common_backend, get_backend
 from lucid._tensor import Tensor
+from lucid.errors import MixedBackendError
 from lucid.nn import _checks
 from lucid.protocol import Backend, Kernel, LossSpec, Needs
 
@@ -134,14 +135,19 @@ def whose(operands: "Mapping[str, Any]") -> tuple[Kind, Backend[Any], dict[str, 
             if (backend := known[cls]) is not None:
                 found[name], own[name] = backend, backend.asarray(value)
                 kind = "array" if kind == "python" else kind
-    return kind, common_backend(found) or get_backend(), own
+    try:
+        return kind, common_backend(found) or get_backend(), own
+    except MixedBackendError:
+        for name in [name for name in found if is_numpy_scalar(operands[name])]:
+            del found[name], own[name]  # beside another library's arrays it is a number
+        return kind, common_backend(found) or get_backend(), own
 
 
 def as_arrays(operands: "Mapping[str, Any]", backend: Backend[Any], own: dict[str, Any]) -> dict[str, Any]:
     """Convert numbers and lists to the dtype and device of what is an array already."""
     arrays = {name: own.get(name) for name in operands}
     for name, value in operands.items():
-        if value is None or arrays[name] is not None:
+        if arrays[name] is not None or (value is None and "weight" in name):  # which may be absent
             continue
         host, dtype = host_array(value), None
         if name == "input" and not hasattr(value, "dtype"):  # Python numbers take the others' precision

@@ -17,7 +17,9 @@ from lucid._registry import registry
 from lucid.errors import LucidError
 from lucid.protocol import Backend
 
-pytest.register_assert_rewrite("lucid.testing.conformance", "lucid.testing.harness")
+pytest.register_assert_rewrite(
+    *(f"lucid.testing.{module}" for module in ("conformance", "edges", "harness", "operands"))
+)
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
