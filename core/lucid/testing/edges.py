@@ -122,18 +122,14 @@ def test_one_bad_element_among_many_is_found(backend: Backend[Any], kernel: str,
 def test_a_weight_of_0_takes_an_infinite_loss_away(backend: Backend[Any], dtype: str, kernel: str) -> None:
     far = {"input": [0, 1, 0.5] if kernel == "bce" else [-np.inf, np.inf, 0.5], "target": [1, 0, 1]}
     operands = placed(backend, far, dtype)
-    for eps in (0.0, 1e-7, None) if kernel == "bce" else (None,):
-        options: dict[str, Any] = {} if eps is None else {"eps": eps}
-        for weight in (on(backend, [0, 0, 2], dtype), on(backend, [0, 0, 2], "int64")):
-            loss, gradient = evaluated(
-                backend, kernel, **operands, weight=weight, reduction="none", **options
-            )
-            assert loss[:2].tolist() == gradient[:2].tolist() == [0, 0]
-            assert np.isfinite(loss[2])
-        for reduction in ("sum", "mean"):
-            loss, gradient = evaluated(backend, kernel, **operands, weight=0, reduction=reduction, **options)
-            assert loss == 0
-            assert not gradient.any()
+    weight = on(backend, [0, 0, 2], dtype)
+    for options in ({"eps": 0.0}, {"eps": 1e-7}, {}) if kernel == "bce" else ({},):
+        loss, gradient = evaluated(backend, kernel, **operands, weight=weight, reduction="none", **options)
+        assert loss[:2].tolist() == gradient[:2].tolist() == [0, 0]
+        assert np.isfinite(loss[2])
+        loss, gradient = evaluated(backend, kernel, **operands, weight=0, **options)
+        assert loss == 0
+        assert not gradient.any()
         loss, gradient = evaluated(backend, kernel, **operands, pos_weight=0, reduction="none", **options)
         assert loss[0] == gradient[0] == 0
 
