@@ -15,13 +15,27 @@ serial = count()  # no two installed modules share a name, whatever an earlier t
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let an environment say what it lacks: then nothing else may be the reason of a skip; and more."""
+    """Let an environment say what it lacks (nothing else may be the reason of a skip), and run more."""
     parser.addoption(
         "--may-lack", action="append", metavar="PACKAGE", help="fail on any skip but for its lack"
     )
     parser.addoption(
         "--mean-of", type=int, metavar="N", help="check means of 2**N elements, not only of some millions"
     )
+    parser.addoption("--long", action="store_true", help="also run what takes more than ten seconds")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the mark of what takes long."""
+    config.addinivalue_line("markers", "long: takes more than ten seconds; run by --long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes long, unless it is asked for."""
+    if not config.getoption("--long"):
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.hookimpl(wrapper=True)

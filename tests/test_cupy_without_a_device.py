@@ -292,3 +292,10 @@ def test_dimensions_are_merged_only_where_every_operand_allows_it():
     assert layout_of((5, 7), ((28, 4), (56, 8)), (4, 8)).packed["dimensions"] == 1
     assert layout_of((5, 7), ((28, 4), (0, 8)), (4, 8)).packed["dimensions"] == 2
     assert layout_of((5, 7), ((28, 4), None), (4, 0)).contiguous
+
+
+def test_a_layout_counts_more_elements_than_32_bits_do():
+    size = 2**31 + 1
+    packed = module("layouts").layout_of((size, 3), ((12, 4), (0, 1)), (4, 1)).packed
+    assert (packed["size"], packed["lengths"][0]) == (3 * size, size)
+    assert packed["strides"][:2, 0].tolist() == [12, 4]

@@ -182,9 +182,12 @@ def packed(spec: LossSpec, dtype: str) -> NDArray[np.void]:
     names = ("share", "half", "most", "lowest", "eps", "ignored")
     fields = np.dtype([*((name, real) for name in names), ("divisor", "i4")], align=True)
     s = spec.label_smoothing
-    lowest = SMALLEST_NORMAL[dtype] if spec.eps is None else spec.eps
+    eps = spec.eps
+    if eps and dtype == "float16":  # none of its numbers lies between, and float32 would make a lesser one 0
+        eps = max(eps, SMALLEST_NORMAL["float32"])
+    lowest = SMALLEST_NORMAL[dtype] if eps is None else eps
     ignored = nan if spec.ignore_index is None else spec.ignore_index
-    values = (1 - s, s / 2, spec.largest_term, lowest, spec.eps or 0.0, ignored, divisor_of(spec))
+    values = (1 - s, s / 2, spec.largest_term, lowest, eps or 0.0, ignored, divisor_of(spec))
     return np.array(values, fields)
 
 

@@ -15,7 +15,7 @@ from lucid_host import HostKernel
 from lucid_torch import INFO, formulas
 from lucid_torch.autograd import HostLoss, TransformedLoss
 from lucid_torch.formulas import DefinedKernel
-from lucid_torch.placement import on_host, same_device, tensor_of, viewed, views
+from lucid_torch.placement import check_kind, on_host, same_device, tensor_of, viewed, views
 
 __all__ = ["TorchBackend"]
 
@@ -134,6 +134,7 @@ class TorchBackend:
             if made.ndim == 0 and like is not None:  # of the kind of `like`, which may be distributed
                 return like.new_full((), made.item(), dtype=dtype or made.dtype)
             return made.to(device=device, dtype=dtype)
+        check_kind(data)
         if copy:
             return data.detach().to(dtype=dtype, copy=True)
         return data if dtype is None else data.to(dtype)

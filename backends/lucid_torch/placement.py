@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch.autograd import forward_ad
 
-__all__ = ["Operands", "on_host", "ordinary", "same_device", "tensor_of", "viewed", "views"]
+__all__ = ["Operands", "check_kind", "on_host", "ordinary", "same_device", "tensor_of", "viewed", "views"]
 
 Operands: TypeAlias = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]
 """Input, target, weight and pos_weight."""
@@ -34,6 +34,19 @@ def on_host(*tensors: torch.Tensor | None) -> bool:
         if each is not None and not (each.is_cpu and type(each) in PLAIN):
             return False
     return ordinary()
+
+
+def check_kind(tensor: torch.Tensor) -> None:
+    """Raise unless it holds real numbers, all of them, and each of them counts."""
+    if tensor.dtype.is_complex:
+        raise TypeError(f"expected a tensor of real numbers, not of dtype {tensor.dtype}")
+    if tensor.layout is not torch.strided:
+        raise TypeError(f"expected a dense tensor, not one of layout {tensor.layout}; pass .to_dense()")
+    if type(tensor) not in PLAIN and isinstance(tensor, torch.masked.MaskedTensor):
+        raise TypeError(
+            "a masked tensor's mask would be lost; pass .to_tensor(value) as the target with that value as "
+            "ignore_index"
+        )
 
 
 def same_device(operands: Operands) -> None:

@@ -1,8 +1,8 @@
 """The tape: what was computed from what, and the walk back over it.
 
-It knows no array library: gradients are anything that can be added. Nodes are numbered as they are made, and
-an operation's inputs are older than itself, so walking from the newest to the oldest visits every node after
-all of its uses, without recursion.
+It knows no array library: gradients are anything that can be added. A node's number is greater than those of
+its inputs, so walking from the greatest to the least visits every node after all of its uses, without
+recursion. The numbers follow from the graph alone: threads that record at the same time share nothing.
 """
 
 import heapq
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 from weakref import WeakMethod
 
 __all__ = ["Leaf", "Node", "grad_enabled", "no_grad", "walk_back"]
@@ -19,7 +19,6 @@ Pullback: TypeAlias = Callable[[Any, Sequence[bool]], Sequence[Any]]
 """(gradient of the result, which inputs need theirs) -> gradients of the inputs, None where not needed."""
 
 _recording: ContextVar[bool] = ContextVar("lucid_recording", default=True)
-_numbers: Final = count()  # its __next__ is atomic
 
 
 class Leaf:
@@ -33,7 +32,7 @@ class Leaf:
 
     def __init__(self, accumulate: Callable[[Any], None]) -> None:
         self._method = WeakMethod(accumulate)
-        self.number = next(_numbers)
+        self.number = 0
 
     def accumulate(self, gradient: Any) -> None:
         """Add to the tensor's gradient, if anybody still has the tensor."""
@@ -50,7 +49,7 @@ class Node:
     def __init__(self, inputs: "Sequence[Node | Leaf | None]", pullback: Pullback) -> None:
         self.inputs = tuple(inputs)
         self.pullback: Pullback | None = pullback
-        self.number = next(_numbers)
+        self.number: int = 1 + max([each.number for each in self.inputs if each is not None], default=0)
 
 
 def grad_enabled() -> bool:
@@ -85,10 +84,11 @@ def no_grad() -> Iterator[None]:
 def walk_back(start: "Node | Leaf", gradient: Any, *, retain: bool) -> None:
     """Carry a gradient from a node to the leaves, and free the nodes unless they are to be retained."""
     arrived: dict[Node | Leaf, Any] = {start: gradient}
-    queue = [(-start.number, start)]
+    arrivals = count()  # decide between nodes of one number, so that it is the same order each time
+    queue = [(-start.number, next(arrivals), start)]
     results: list[tuple[Leaf, Any]] = []
     while queue:
-        _, node = heapq.heappop(queue)
+        *_, node = heapq.heappop(queue)
         gradient = arrived.pop(node)
         if isinstance(node, Leaf):
             results.append((node, gradient))
@@ -106,7 +106,7 @@ def walk_back(start: "Node | Leaf", gradient: Any, *, retain: bool) -> None:
                 arrived[input] = arrived[input] + contribution
             else:
                 arrived[input] = contribution
-                heapq.heappush(queue, (-input.number, input))
+                heapq.heappush(queue, (-input.number, next(arrivals), input))
         if not retain:
             node.pullback = None
             node.inputs = ()

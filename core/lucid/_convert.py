@@ -21,6 +21,7 @@ __all__ = [
     "bring_in",
     "dtype_name",
     "host_array",
+    "is_numpy_scalar",
     "resolve_dtype",
 ]
 
@@ -59,10 +60,22 @@ def host_array(data: Any) -> "NDArray[Any]":
             f"no installed backend takes a {cls}; install one that does (`lucid backends` lists what there "
             f"is), or convert it yourself, for example with numpy.from_dlpack"
         )
-    array = np.ma.asanyarray(data) if isinstance(data, np.ma.MaskedArray) else np.asarray(data)
-    if array.dtype.kind not in "biufV":
+    if isinstance(data, np.ma.MaskedArray):
+        raise TypeError(
+            "a masked array's mask would be lost; pass .filled(...) as the target with that value as "
+            "ignore_index, or .compressed() arrays"
+        )
+    array = np.asarray(data)
+    if array.dtype.kind not in "biufV" or array.dtype.type is np.void:  # bfloat16 is of kind V, and no void
         raise TypeError(f"expected numbers, not {type(data).__name__} of dtype {array.dtype}")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def is_numpy_scalar(value: Any) -> bool:
+    """Whether it is a number with a dtype."""
+    import numpy as np
+
+    return isinstance(value, np.generic)
 
 
 def as_operand(value: Any, backend: "Backend[Any]", array: Any) -> Any:

@@ -154,8 +154,10 @@ class ArrayKernel:
     ) -> Prepared:
         """Widen the operands, and put 1/2 where the element is ignored or invalid."""
         xp, s = self.xp, spec.label_smoothing
-        # float32 is wide enough for float16; bfloat16 has its range, whose squares float32 can't hold
-        dtype = xp.float32 if input.dtype == getattr(xp, "float16", None) else xp.float64
+        # float32 is wide enough for float16, unless eps is less than its numbers are; bfloat16 has its range,
+        # whose squares float32 can't hold
+        narrow = input.dtype == getattr(xp, "float16", None) and not 0 < (spec.eps or 0) < 2.0**-126
+        dtype = xp.float32 if narrow else xp.float64
         x, t = (xp.astype(each, dtype, copy=False) for each in (input, target))
         valid = self.formulas.valid(x) & (t >= 0) & (t <= 1)
         kept = None if spec.ignore_index is None else t != spec.ignore_index

@@ -9,10 +9,11 @@ from math import isnan
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from lucid._autograd import Node, grad_enabled
-from lucid._convert import host_array
+from lucid._convert import host_array, is_numpy_scalar
 from lucid._ops import Form, like
 from lucid._selection import backend_of, get_backend, require_same
 from lucid._tensor import Tensor
+from lucid.errors import MixedBackendError
 from lucid.nn import _checks
 from lucid.protocol import Backend, Kernel, LossSpec, Needs
 
@@ -96,7 +97,7 @@ def prepare(kernel: KernelName, spec: LossSpec, operands: Operands) -> Call:
     """Bring the operands to one backend and one shape, or say what keeps them from it."""
     kind, backend, arrays = whose(operands)
     for place, value in enumerate(operands):
-        if arrays[place] is None and value is not None:
+        if arrays[place] is None and (value is not None or place < 2):  # weights may be absent
             arrays[place] = brought_in(value, place, backend, arrays)
     input, target, weight, pos_weight = arrays
     if not is_floating(input.dtype, backend.xp):
@@ -111,6 +112,15 @@ def prepare(kernel: KernelName, spec: LossSpec, operands: Operands) -> Call:
 
 def whose(operands: Operands) -> tuple[Kind, Backend[Any], list[Any]]:
     """Find the kind of the result, the backend that the operands share, and those that are its arrays."""
+    try:
+        return owned(operands)
+    except MixedBackendError:  # beside another library's arrays a scalar of NumPy's is a number
+        one, two, three, four = (None if is_numpy_scalar(value) else value for value in operands)
+        return owned((one, two, three, four))
+
+
+def owned(operands: Operands) -> tuple[Kind, Backend[Any], list[Any]]:
+    """Do it for operands that are of one library, or of none."""
     kind: Kind = "python"
     first: tuple[str, Backend[Any]] | None = None
     arrays: list[Any] = [None, None, None, None]

@@ -18,6 +18,7 @@ from lucid._selection import selected
 from lucid.errors import LucidError
 from lucid.protocol import API_VERSION, Backend, LossSpec, Needs
 from lucid.testing.cases import OPTIONS, REDUCTIONS, Problem, problem, rounded
+from lucid.testing.edges import *  # noqa: F403  # the tests of rare things run as this module's
 from lucid.testing.harness import (
     GRADIENT_BOUND,
     LOGITS_GRADIENT_BOUND,
@@ -33,6 +34,7 @@ from lucid.testing.harness import (
     tensors,
     worst,
 )
+from lucid.testing.operands import *  # noqa: F403  # likewise
 from lucid.testing.reference import exact
 from lucid.testing.validation import *  # noqa: F403  # its tests are the kit's
 

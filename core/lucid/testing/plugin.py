@@ -18,7 +18,7 @@ from lucid.errors import LucidError
 from lucid.protocol import Backend
 
 pytest.register_assert_rewrite(
-    "lucid.testing.conformance", "lucid.testing.harness", "lucid.testing.validation"
+    *(f"lucid.testing.{each}" for each in ("conformance", "edges", "harness", "operands", "validation"))
 )
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
