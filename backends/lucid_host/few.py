@@ -15,6 +15,9 @@ __all__ = ["MOST", "Few", "FewLogits", "FewProbabilities", "elements"]
 MOST: Final = 96
 """Elements up to which it pays."""
 
+DEFAULTS: Final = LossSpec()[1:]
+"""What a spec is beside its reduction, if there are no options."""
+
 SMALLEST: Final = 2.0**-1000
 CLOSEST: Final = 1 - 1e-5
 """Bounds of a product of so many: 8 digits of its logarithm are right, of which float32 keeps 7."""
@@ -52,16 +55,15 @@ class Arithmetic(Protocol):
 def elements(arithmetic: Arithmetic, spec: LossSpec, operands: Problem) -> Few | None:
     """List the elements, if they are few and plain; a nan may be among them."""
     input, target, weight, pos_weight = operands
-    if input.dtype.itemsize not in arithmetic.low or not 0 < input.size <= MOST:
+    low = arithmetic.low.get(input.dtype.itemsize)
+    if low is None or not 0 < input.size <= MOST or weight is not None or pos_weight is not None:
         return None
-    if weight is not None or pos_weight is not None or spec != LossSpec(spec.reduction):
+    if spec[1:] != DEFAULTS:
         return None
-    x, y = input.reshape(-1).tolist(), target.reshape(-1).tolist()
-    hard = {0, 1}.issuperset(y)
-    if not (
-        arithmetic.low[input.dtype.itemsize] < min(x) and max(x) < arithmetic.high
-    ):  # or a nan comes first
+    x, y = input.ravel().tolist(), target.ravel().tolist()
+    if not (low < min(x) and max(x) < arithmetic.high):  # or a nan comes first
         return None
+    hard = y.count(0) + y.count(1) == len(y)
     return Few(x, y, hard) if hard or (min(y) >= 0 and max(y) <= 1) else None
 
 

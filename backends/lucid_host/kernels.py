@@ -258,7 +258,8 @@ def wide_dtype(input: Array) -> type[np.floating[Any]]:
 
 def native(input: Array) -> np.dtype[Any]:
     """The dtype of a result: the input's, in this machine's byte order."""
-    return input.dtype.newbyteorder("=")
+    dtype = input.dtype
+    return dtype if dtype.isnative else dtype.newbyteorder("=")
 
 
 def result_rows(
