@@ -338,3 +338,10 @@ def test_pytorchs_modules_are_criteria_too() -> None:
     same = lucid.BCEAccumulator(nn.BCEWithLogitsLoss([1.0, 2.0], pos_weight=3.0))
     same.update([[0.5, -1.5]], [[1, 0]])
     assert total == same
+
+
+def test_a_third_partys_arrays_go_in_by_the_standard_alone(lucid_strict) -> None:
+    rows = rows_for(CRITERIA["weighted_mean"], 3000, 8)
+    backend = lucid.get_backend(lucid_strict)
+    parts = accumulated(CRITERIA["weighted_mean"], backend, "float32", *np.array_split(rows, 7))
+    assert parts == accumulated(CRITERIA["weighted_mean"], backend, "float32", rows)

@@ -18,10 +18,6 @@ UNIT: Final = 1074
 """All floats are multiples of 2**-1074."""
 
 DIGITS: Final = 53
-PARTS: Final = 2
-"""Parts that are taken before anybody looks whether something is left: of 2**15 losses they hold 75 bits from
-the largest one's first on, which most often is all."""
-
 LARGE: Final = 2.0**900
 """From here on the splitting could overflow."""
 
@@ -101,33 +97,36 @@ def exact_sum(backend: "Backend[Any]", values: Any) -> ExactSum:
         large = xp.where(xp.abs(values) > 2.0**500, values, xp.zeros_like(values))
         scaled = exact_sum(backend, large * 2.0**-600)
         return ExactSum(scaled.units << 600).plus(exact_sum(backend, values - large))
-    return in_parts(backend, values, largest)
+    if not largest:
+        return ExactSum()
+    if lowest <= 0:
+        sizes = xp.abs(values)
+        sizes = xp.where(sizes > 0, sizes, xp.full_like(sizes, largest))
+        (lowest,) = fetched(backend, xp.min(sizes))
+    return in_parts(backend, values, lowest, largest)
 
 
-def in_parts(backend: "Backend[Any]", values: Any, largest: float) -> ExactSum:
-    """Add up numbers of magnitudes up to `largest`.
+def in_parts(backend: "Backend[Any]", values: Any, smallest: float, largest: float) -> ExactSum:
+    """Add up numbers that are 0 or of a magnitude between two bounds.
 
     Fewer than 2**c multiples of u, none larger than 2**(53 - c) u, add up to less than 2**53 u however they
     are added, and no such sum is rounded. A number becomes a multiple of u when 1.5 u 2**52 is added to it
-    and taken away again, and what is left is at most u/2, exactly.
+    and taken away again, and what is left is at most u/2, exactly. That goes on until what is left has so few
+    digits, down to the last one of the smallest number, that it can be added as it is.
     """
-    xp, total = backend.xp, 0
+    xp, sums = backend.xp, []
     c = (prod(values.shape) + 1).bit_length()
-    parts = PARTS
-    while largest:
-        sums, exponent = [], frexp(largest)[1]
-        for _ in range(parts):
-            unit = max(exponent - DIGITS + c, -UNIT)
-            shift = ldexp(1.5, unit + DIGITS - 1)
-            part = values + shift
-            part -= shift
-            values = values - part
-            sums.append(xp.sum(part))
-            exponent = unit - 1
-        *found, lowest, highest = fetched(backend, *sums, xp.min(values), xp.max(values))
-        total += sum(ExactSum.of(number).units for number in found)
-        largest, parts = max(-lowest, highest), 1
-    return ExactSum(total)
+    last, exponent = max(frexp(smallest)[1] - DIGITS, -UNIT), frexp(largest)[1]
+    while exponent + c > last + DIGITS:
+        unit = exponent + c - DIGITS
+        shift = ldexp(1.5, unit + DIGITS - 1)
+        part = values + shift
+        part -= shift
+        values = values - part
+        sums.append(xp.sum(part))
+        exponent = unit - 1
+    found = fetched(backend, *sums, xp.sum(values))
+    return ExactSum(sum(ExactSum.of(number).units for number in found))
 
 
 def fetched(backend: "Backend[Any]", *numbers: Any) -> list[float]:
