@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from lucid.kernels import FAR
 from lucid.protocol import LossSpec
+from lucid.tiling import lost_by_product
 from lucid_host.operands import Mask, Operands
 from lucid_host.plain import logit_losses, logit_slopes, probability_losses, probability_slopes
 from lucid_host.sums import (
@@ -136,8 +138,9 @@ class LogitBlock:
         )
 
     def special(self, spec: LossSpec, x: Vector, low: float, high: float) -> Mask | None:
-        """Mark the elements for the definition, if any: infinities and nan."""
-        return None if low > -np.inf and high < np.inf else ~np.isfinite(x)
+        """Mark the elements for the definition, if any: nan, and what is far out."""
+        far = FAR if x.dtype == np.float64 else float(np.finfo(x.dtype).max)
+        return None if low >= -far and high <= far else ~(np.abs(x) <= far)
 
     def losses(self, spec: LossSpec, at: Operands, s: list[Vector]) -> None:
         """Compute the unreduced losses, into scratch."""
@@ -212,10 +215,22 @@ def slopes_of_decay(at: Operands, d: Vector, s: list[Vector]) -> None:
 
 def weighted_sum(at: Operands, positive: Vector, negative: Vector, spare: Vector) -> Vector:
     """Compute w v y P + w (1-y) N, into P."""
-    np.multiply(positive, at.y, out=positive)
-    np.multiply(negative, at.rest, out=negative)
-    times(positive, both(at, spare))
-    return np.add(positive, times(negative, at.w), out=positive)
+    w_v, lost = both(at, spare), None
+    if positive.dtype == np.float64 and not (is_one(at.w) or is_one(at.v)):
+        lost = lost_by_rounding(at, w_v, positive, negative)
+    times(np.multiply(positive, at.y, out=positive), w_v)
+    times(np.multiply(negative, at.rest, out=negative), at.w)
+    if lost is not None:
+        np.add(negative, lost, out=negative)
+    return np.add(positive, negative, out=positive)
+
+
+def lost_by_rounding(at: Operands, w_v: Factor, positive: Vector, negative: Vector) -> Vector:
+    """Compute what most roundings of a weighted sum lose; else they may add up to more than 2 ULP."""
+    up, down = positive * at.y, negative * at.rest
+    lost = w_v * lost_by_product(positive, at.y, up) + up * lost_by_product(at.w, at.v, w_v)
+    lost += at.w * (lost_by_product(negative, at.rest, down) + ((1 - at.rest) - at.y) * negative)
+    return np.where(np.isfinite(lost), lost, 0.0)
 
 
 def weighted_difference(at: Operands, up: Vector, down: Vector, spare: Vector) -> Vector:

@@ -1,7 +1,8 @@
 """A few losses, in Python's own floats: fifty elements are done before NumPy has been called twenty times.
 
 Numbers that need care (out of range, on its edge, infinite), options and weights are left to the blocks. So
-is float64: Python's logarithm and NumPy's differ in its last place, which only rounding hides.
+is what could be told from what the blocks give: float64, since Python's logarithm and NumPy's differ in its
+last place, and each single loss from logits, which blocks compute in float32.
 """
 
 from math import exp, fsum, inf, log, log1p, prod
@@ -47,9 +48,6 @@ class Arithmetic(Protocol):
 
     def sum(self, at: Few) -> float:
         """Add them."""
-
-    def slopes(self, at: Few) -> list[float]:
-        """Compute the derivatives by the input."""
 
 
 def elements(arithmetic: Arithmetic, spec: LossSpec, operands: Problem) -> Few | None:
@@ -98,7 +96,7 @@ class FewProbabilities:
 
 
 class FewLogits:
-    """The loss from logits."""
+    """The loss from logits, added; alone, an element has the bits that it has among many, in float32."""
 
     low: Final = {2: -inf, 4: -inf}
     high: Final = inf
@@ -112,11 +110,3 @@ class FewLogits:
     def sum(self, at: Few) -> float:
         """Add the losses."""
         return fsum(self.losses(at))
-
-    def slopes(self, at: Few) -> list[float]:
-        """Compute the derivatives by the input; with d = exp(-|z|), sigmoid(z) is 1/(1 + d) or d/(1 + d)."""
-        decays = [exp(-abs(z)) for z in at.x]
-        return [
-            ((1 - y) - y * d if z > 0 else (1 - y) * d - y) / (1 + d)
-            for z, y, d in zip(at.x, at.y, decays, strict=True)
-        ]

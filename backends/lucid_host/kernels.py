@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from functools import partial
 from math import nan
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import array_api_compat.numpy as xp
 import numpy as np
 
 from lucid.kernels import ArrayKernel, Logits, Probabilities, Residuals
 from lucid.protocol import Gradients, LossSpec, Needs
-from lucid.tiling import BLOCK, TiledKernel, added
+from lucid.tiling import BLOCK, TiledKernel, added, lost_by_product, ratio
 from lucid_host.blocks import LOSS_ROWS, SLOPE_ROWS, LogitBlock, ProbabilityBlock
 from lucid_host.few import Few, FewLogits, FewProbabilities, elements
 from lucid_host.operands import Block, is_plain, prepared
@@ -20,6 +20,10 @@ from lucid_host.walk import Array, Place, Problem, Scratch, Vector, cut, each_bl
 __all__ = ["BCE", "BCE_WITH_LOGITS", "HostKernel"]
 
 BY_INPUT: Final = Needs(input=True, target=False, weight=False)
+
+
+Exactly: TypeAlias = tuple[float, float]
+"""A number and what its rounding has lost."""
 
 
 class Slope(NamedTuple):
@@ -60,7 +64,8 @@ class HostKernel:
     ) -> tuple[Array, Residuals]:
         """Compute the loss; see `lucid.protocol.Kernel`."""
         operands = (input, target, weight, pos_weight)
-        if (at := elements(self.few, spec, operands)) is not None:
+        added_up = spec.reduction != "none" or isinstance(self.few, FewProbabilities)
+        if added_up and (at := elements(self.few, spec, operands)) is not None:
             return self.forward_few(spec, operands, at)
         with np.errstate(all="ignore"):
             if spec.reduction == "none":
@@ -133,7 +138,7 @@ class HostKernel:
                 return (loss, None) if spec.reduction == "sum" else (loss / input.size, float(input.size))
             slope = None  # they have been written
 
-        def add(place: Place, scratch: Scratch) -> tuple[float, float]:
+        def add(place: Place, scratch: Scratch) -> tuple[Exactly, Exactly]:
             parts = cut(operands, place)
             block = prepared(self.arithmetic, spec, parts, scratch, wide_dtype(input))
             count, sum_ = counted(spec, block), total(self.losses(spec, parts, block, scratch))
@@ -142,10 +147,10 @@ class HostKernel:
             return sum_, count
 
         pieces = each_block(add, input, BLOCK)
-        loss, denominator = (added(list(each)) for each in zip((0.0, 0.0), *pieces, strict=True))
+        losses, counts = ([part for piece in pieces for part in piece[n]] for n in (0, 1))
         if spec.reduction == "sum":
-            return loss, None
-        return loss / denominator if denominator else nan, denominator
+            return added(losses), None
+        return ratio(losses, counts), added(counts)
 
     def wide(self, spec: LossSpec, parts: Problem) -> Vector:
         """Compute the loss of each element, unrounded."""
@@ -183,8 +188,9 @@ class HostKernel:
         if needs == BY_INPUT and ones and residuals.ready:
             return residuals.ready.pop(), None, None
         divisor = nan if residuals.denominator == 0 else residuals.denominator or 1.0
-        if needs == BY_INPUT and (at := elements(self.few, spec, residuals.operands)) is not None:
-            slopes = self.few.slopes(at)
+        few = self.few if isinstance(self.few, FewProbabilities) and needs == BY_INPUT else None
+        if few is not None and (at := elements(few, spec, residuals.operands)) is not None:
+            slopes = few.slopes(at)
             factors = [1.0] * len(slopes) if grad_output is None else grad_output.reshape(-1).tolist()
             if len(factors) == 1:
                 factors *= len(slopes)
@@ -283,12 +289,14 @@ def cut_slope(slope: Slope, place: Any) -> Slope:
     return Slope(upstream if isinstance(upstream, float) else upstream[place], divisor, gradient[place])
 
 
-def counted(spec: LossSpec, block: Block) -> float:
+def counted(spec: LossSpec, block: Block) -> Exactly:
     """Return what a block adds to a mean's divisor."""
     size, w = block.at.x.size, block.at.w if spec.reduction == "weighted_mean" else 1.0
-    if block.kept is None:
-        return w * size if isinstance(w, float) else total(w.copy())
-    return total(np.where(block.kept, w, 0.0))
+    if block.kept is not None:
+        return total(np.where(block.kept, w, 0.0))
+    if not isinstance(w, float):
+        return total(w.astype(np.float64))
+    return w * size, lost_by_product(w, float(size), w * size)
 
 
 def pick(parts: Problem, special: Vector) -> Any:

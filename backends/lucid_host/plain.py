@@ -4,10 +4,12 @@ What is computed in a wider dtype is computed in small pieces, which stay in the
 returns False if an element needs more care than it takes; what it has written then is to be written again.
 """
 
+from math import exp
 from typing import Any, Final
 
 import numpy as np
 
+from lucid.kernels import FAR
 from lucid_host.sums import BITS, decay, hard_zeros, in_unit_interval, is_negative, positive_part
 from lucid_host.walk import Array, Scratch, Vector
 
@@ -76,8 +78,11 @@ def logit_losses(input: Array, target: Array, out: Array, scratch: Scratch) -> b
         np.multiply(above, np.subtract(1, label, out=rest), out=above)
         np.add(above, np.multiply(below, label, out=below), out=above)
         np.add(above, d, out=d)
-    # an infinite logit has an infinite loss here, or none
-    return in_unit_interval(y) and bool(np.maximum.reduce(losses) < np.inf)
+    # an infinite logit has an infinite loss here, or none; one that is far out an almost infinite or no loss
+    least = exp(-FAR) if out.dtype == np.float64 else 0.0
+    return in_unit_interval(y) and bool(
+        least <= np.minimum.reduce(losses) <= np.maximum.reduce(losses) < np.inf
+    )
 
 
 def probability_slopes(

@@ -114,13 +114,13 @@ def quick_sum(
         found = grouped(arithmetic, spec, parts, dtype, scratch, keep=visit is not None)
         covered = 0 if found is None else found.sums.size * GROUP
         whole = covered == parts[0].size
-        sum_ = 0.0 if whole else total(losses(tail(parts, covered)))
+        sum_ = 0.0 if whole else total(losses(tail(parts, covered)))[0]
         if visit is not None:
             visit(place, scratch, found.kept if found is not None and whole else None)
         if found is None:
             return Piece(place, sum_, 0, False, 0.0, 0.0)
         sum_ += (
-            total(found.sums) if wide else float(np.add.reduce(found.sums, dtype=np.float64))
+            total(found.sums)[0] if wide else float(np.add.reduce(found.sums, dtype=np.float64))
         ) * found.unit
         return Piece(place, sum_, covered // GROUP, found.hard, found.largest, heaviest(parts))
 

@@ -7,12 +7,13 @@ these functions return None for, or nan, is left to `lucid_host.blocks`.
 Logarithms are to the base 2, which in float32 is the fastest one of NumPy's.
 """
 
-from math import log, log2
+from math import exp, log, log2
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from lucid.kernels import FAR
 from lucid_host.walk import Array, Factor, Scratch, Vector, aligned, folded
 
 __all__ = [
@@ -142,7 +143,7 @@ def logit_groups(at: Values, s: list[Vector]) -> Groups | None:
     """
     d = decay(at.x, s[-1]) if at.keep else np.exp(minus_magnitude(at.x, s[0]), out=s[0])
     u, above = np.add(d, 1, out=s[0]), positive_part(at.x, s[1])
-    kept = d if at.keep else None
+    kept = d if at.keep and not is_far(d) else None
     if at.unit:
         y = smoothed(at, None, s[2:])[0]
         linear = folded(np.add, np.subtract(above, np.multiply(y, at.x, out=s[2]), out=above), 3)
@@ -242,6 +243,11 @@ def decay(z: Vector, out: Vector, room: Vector | None = None) -> Vector:
         np.copyto(wide, part)
         np.copyto(part, np.exp(wide, out=wide), casting="same_kind")
     return out
+
+
+def is_far(d: Vector) -> bool:
+    """Whether a number is so small that the definition computes it in halves."""
+    return d.dtype == np.float64 and bool(np.minimum.reduce(d) < exp(-FAR))
 
 
 def is_negative(values: Vector, out: Vector) -> Vector:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lucid._threads import get_num_threads
-from lucid.tiling import RUN, added, blocks
+from lucid.tiling import RUN, blocks, exactly
 
 __all__ = [
     "Array",
@@ -163,8 +163,8 @@ def folded(ufunc: np.ufunc, values: Vector, times: int) -> Vector:
     return values
 
 
-def total(values: Vector) -> float:
+def total(values: Vector) -> tuple[float, float]:
     """Add up a vector of scratch, which is written over: 128 rows pairwise, their sums exactly."""
     whole = values.size // RUN * RUN
     rest = values[whole:].tolist()
-    return added([*folded(np.add, values[:whole], 7).tolist(), *rest])
+    return exactly([*folded(np.add, values[:whole], 7).tolist(), *rest])

@@ -13,7 +13,7 @@ A backend can start with these kernels, block by block if it likes, and measure 
 
 from dataclasses import dataclass
 from math import inf, nan
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from lucid.protocol import Differentiable, Gradients, Kernel, LossSpec, Needs
 
@@ -21,6 +21,10 @@ __all__ = ["ArrayKernel", "Formulas", "Logits", "Prepared", "Probabilities", "fo
 
 Array: TypeAlias = Any
 Namespace: TypeAlias = Any
+
+
+FAR: Final = 700.0
+"""Logits beyond which exp(-|z|) is nearly subnormal in float64, and is computed in two halves."""
 
 
 class Prepared(NamedTuple):
@@ -47,7 +51,10 @@ class Formulas(Protocol):
         """Which inputs have a loss."""
 
     def terms(self, xp: Namespace, spec: LossSpec, x: Array) -> tuple[Array, Array]:
-        """Return P and N."""
+        """Return P and N, but for what `tails` returns."""
+
+    def tails(self, xp: Namespace, x: Array) -> tuple[Array, Array] | None:
+        """Return what P and N are still to be multiplied by, after the weights; None for 1."""
 
     def slope(self, xp: Namespace, spec: LossSpec, at: Prepared) -> Array:
         """Return the derivative of a P + b N."""
@@ -66,6 +73,10 @@ class Probabilities:
         positive = xp.where(x > 0, -xp.log(xp.where(x > 0, x, xp.ones_like(x))), most)
         negative = xp.where(x < 1, -xp.log1p(-xp.where(x < 1, x, xp.zeros_like(x))), most)
         return xp.minimum(positive, most), xp.minimum(negative, most)
+
+    def tails(self, xp: Namespace, x: Array) -> tuple[Array, Array] | None:
+        """Return nothing: no term is nearly 0, unless it is."""
+        return None
 
     def slope(self, xp: Namespace, spec: LossSpec, at: Prepared) -> Array:
         """Return b/(1-p) - a/p, and 0 for the one whose logarithm is clipped."""
@@ -95,18 +106,34 @@ class Logits:
         return x == x  # noqa: PLR0124  # nan is not itself, in every namespace
 
     def terms(self, xp: Namespace, spec: LossSpec, x: Array) -> tuple[Array, Array]:
-        """Return softplus(-z) and softplus(z)."""
-        zero, decayed = xp.zeros_like(x), xp.exp(-xp.abs(x))
+        """Return softplus(-z) and softplus(z), the smaller one beyond `FAR` as exp(-|z|/2)."""
+        zero, decayed = xp.zeros_like(x), self.decayed(xp, x)
         rest = xp.where(decayed < 2.0**-60, decayed, xp.log1p(decayed))  # PyTorch's log1p(5e-324) is 0
         return xp.maximum(-x, zero) + rest, xp.maximum(x, zero) + rest
 
+    def tails(self, xp: Namespace, x: Array) -> tuple[Array, Array] | None:
+        """Return the other half of the smaller term: a weight may make a subnormal number a normal one."""
+        if x.dtype != xp.float64:
+            return None
+        one, decayed = xp.ones_like(x), self.decayed(xp, x)
+        return xp.where(x > FAR, decayed, one), xp.where(x < -FAR, decayed, one)
+
+    def decayed(self, xp: Namespace, x: Array) -> Array:
+        """Return exp(-|z|), or its root beyond `FAR`."""
+        size = xp.abs(x)
+        return xp.exp(xp.where(size > FAR, -size / 2, -size) if x.dtype == xp.float64 else -size)
+
     def slope(self, xp: Namespace, spec: LossSpec, at: Prepared) -> Array:
         """Return b sigmoid(z) - a sigmoid(-z), each to full relative accuracy."""
-        decayed = xp.exp(-xp.abs(at.x))
+        decayed, positive = self.decayed(xp, at.x), at.x >= 0
         small, large = decayed / (1 + decayed), 1 / (1 + decayed)
-        positive = at.x >= 0
         up, down = xp.where(positive, large, small), xp.where(positive, small, large)
-        return at.w * (at.rest * up) - at.w * at.v * (at.y * down)
+        return difference(self.tails(xp, -at.x), at.w * (at.rest * up), at.w * at.v * (at.y * down))
+
+
+def difference(tails: tuple[Array, Array] | None, first: Array, second: Array) -> Array:
+    """Subtract two terms, with what they are still to be multiplied by."""
+    return first - second if tails is None else first * tails[0] - second * tails[1]
 
 
 def product(xp: Namespace, coefficient: Array, term: Array) -> Array:
@@ -184,7 +211,8 @@ class ArrayKernel:
         positive, negative = self.formulas.terms(self.xp, spec, at.x)
         # y P first: it neither overflows nor, where it counts, underflows
         positive, negative = product(self.xp, at.y, positive), product(self.xp, at.rest, negative)
-        losses = product(self.xp, at.w * at.v, positive) + product(self.xp, at.w, negative)
+        tails = self.formulas.tails(self.xp, at.x)
+        losses = difference(tails, product(self.xp, at.w * at.v, positive), -product(self.xp, at.w, negative))
         return self.finish(at, losses)
 
     def denominators(self, spec: LossSpec, at: Prepared) -> Array:
@@ -207,13 +235,16 @@ class ArrayKernel:
             by_input = self.finish(at, self.formulas.slope(xp, spec, at))
         if needs.target or needs.weight:
             positive, negative = self.formulas.terms(xp, spec, at.x)
+            tails = self.formulas.tails(xp, at.x)
             if needs.target:
                 w = at.w * (1 - spec.label_smoothing)
-                by_target = product(xp, w * at.v, positive) - product(xp, w, negative)
+                by_target = difference(tails, product(xp, w * at.v, positive), product(xp, w, negative))
                 by_target = self.finish(at, by_target)
             if needs.weight:
                 positive, negative = product(xp, at.y, positive), product(xp, at.rest, negative)
-                by_weight = product(xp, scale * at.v, positive) + product(xp, scale, negative)
+                by_weight = difference(
+                    tails, product(xp, scale * at.v, positive), -product(xp, scale, negative)
+                )
                 by_weight = self.finish(at, by_weight - scale * mean)
         return by_input, by_target, by_weight
 

@@ -10,13 +10,13 @@ elements give the same bits in every memory layout.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from math import fsum, nan, prod
+from math import fsum, isfinite, nan, prod
 from typing import Any, Final, TypeAlias
 
 from lucid.kernels import ArrayKernel, Residuals
 from lucid.protocol import Gradients, LossSpec, Needs
 
-__all__ = ["BLOCK", "TiledKernel", "blocks"]
+__all__ = ["BLOCK", "TiledKernel", "added", "blocks", "exactly", "lost_by_product", "ratio"]
 
 Array: TypeAlias = Any
 
@@ -74,22 +74,23 @@ class TiledKernel:
         """Compute the loss; see `lucid.protocol.Kernel`."""
         xp, operands = self.kernel.xp, (input, target, weight, pos_weight)
         unreduced = xp.empty_like(input) if spec.reduction == "none" else None
-        totals, denominators = [], []
+        totals: list[float] = []
+        denominators: list[float] = []
         for block in blocks(tuple(input.shape), BLOCK):
             at = self.kernel.prepare(spec, *(cut(each, block) for each in operands))
             losses = self.kernel.losses(spec, at)
             if unreduced is not None:
                 unreduced[block] = losses
                 continue
-            totals.append(total(xp, losses))
+            totals += total(xp, losses)
             if spec.reduction != "sum":
-                denominators.append(total(xp, self.kernel.denominators(spec, at)))
+                denominators += total(xp, self.kernel.denominators(spec, at))
         if unreduced is not None:
             return unreduced, Residuals(operands, None, None)
         loss, denominator = added(totals), None
         if spec.reduction != "sum":
             denominator = added(denominators)
-            loss = loss / denominator if denominator else nan
+            loss = ratio(totals, denominators)
         result = xp.astype(xp.asarray(loss, dtype=xp.float64), input.dtype)
         return result, Residuals(operands, denominator, loss)
 
@@ -118,12 +119,12 @@ def cut(array: Array | None, block: tuple[Any, ...]) -> Array | None:
     return None if array is None else array[block]
 
 
-def total(xp: Any, values: Array) -> float:
-    """Add up a block: in C order, whatever its strides, and runs of 128 elements exactly."""
+def total(xp: Any, values: Array) -> tuple[float, float]:
+    """Add up a block: in C order, whatever its strides, and runs of 128 elements exactly; see `exactly`."""
     flat = xp.reshape(values, (-1,))
     whole = flat.shape[0] // RUN * RUN
     runs = xp.sum(xp.reshape(flat[:whole], (-1, RUN)), axis=1, dtype=xp.float64)
-    return added([*runs.tolist(), *flat[whole:].tolist()])
+    return exactly([*runs.tolist(), *flat[whole:].tolist()])
 
 
 def added(sums: list[float]) -> float:
@@ -132,3 +133,36 @@ def added(sums: list[float]) -> float:
         return fsum(sums)
     except (OverflowError, ValueError):  # a sum beyond the largest number, or inf - inf
         return sum(sums)
+
+
+def exactly(numbers: list[float]) -> tuple[float, float]:
+    """Add, and return the sum and what its rounding has lost."""
+    whole = added(numbers)
+    return whole, added([*numbers, -whole]) if isfinite(whole) else 0.0
+
+
+def ratio(numbers: list[float], divisors: list[float]) -> float:
+    """Divide one sum by another, and round once; nan if there is nothing to divide by."""
+    (above, above_rest), (below, below_rest) = exactly(numbers), exactly(divisors)
+    if not below:
+        return nan
+    quotient = above / below
+    product = quotient * below
+    rest = added(
+        [above, -product, -lost_by_product(quotient, below, product), above_rest, -quotient * below_rest]
+    )
+    corrected = quotient + rest / below
+    return corrected if isfinite(corrected) else quotient
+
+
+def lost_by_product(a: Any, b: Any, product: Any) -> Any:
+    """Return what the rounding of a b has lost (Dekker, Numerische Mathematik 18, 1971, 224)."""
+    (a_high, a_low), (b_high, b_low) = halves(a), halves(b)
+    return ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+
+
+def halves(number: Any) -> tuple[Any, Any]:
+    """Cut a float64 in two numbers of 26 digits."""
+    cut = number * 134217729.0
+    high = cut - (cut - number)
+    return high, number - high
