@@ -27,7 +27,7 @@ def run(*command: object, fails: bool = False, **environment: str) -> str:
         words, env={**os.environ, **environment}, text=True, capture_output=True, check=False
     )
     printed = done.stdout + done.stderr
-    print(*printed.splitlines()[-3:], sep="\n", flush=True)
+    print(*done.stdout.splitlines()[-3:], sep="\n", flush=True)
     if bool(done.returncode) != fails:
         sys.exit(printed)
     return printed

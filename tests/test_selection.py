@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import threading
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import lucid
 from lucid import nn
+from lucid._selection import backend_of
 from lucid.errors import BackendUnavailableError, MixedBackendError, UnknownBackendError
 
 NAMES = ("one", "two", "three", "four")
@@ -62,6 +64,15 @@ def test_the_environment_is_read_when_it_is_needed(monkeypatch):
     assert selected() == "three"
     monkeypatch.setenv("LUCID_BACKEND", "")
     assert selected() == "numpy"
+
+
+@pytest.mark.usefixtures("four")
+def test_an_environment_that_was_put_in_the_place_of_the_real_one_is_read(monkeypatch):
+    monkeypatch.setattr(os, "environ", {"LUCID_BACKEND": "two"})
+    assert lucid.get_backend().info.name == "two"
+    assert backend_of(np.ones(1)).info.name == "two"
+    monkeypatch.setattr(os, "environ", {})
+    assert backend_of(np.ones(1)).info.name == "numpy"
 
 
 def test_an_error_says_that_the_environment_is_its_reason(monkeypatch):

@@ -21,6 +21,10 @@ __all__ = ["Selection", "get_backend", "refresh_backends", "set_backend", "use_b
 
 DEBUG = 10  # logging's own number: logging itself is imported with the first backend
 
+VARIABLE: Final = "LUCID_BACKEND"
+STORED: Final = getattr(os.environ, "encodekey", str)(VARIABLE)
+"""The variable, and what `os.environ` itself calls it."""
+
 NUMBERS: Final = frozenset({bool, int, float})
 """Python's own: nobody's arrays."""
 
@@ -36,7 +40,7 @@ class _Process:
 
 _process = _Process()
 _settled: dict[tuple[str, ...], str] = {}  # of several names, the first that could run
-_owners: dict[tuple[type, str | None], str] = {}  # of a class, and the choice that holds: the key of a...
+_owners: dict[tuple[type, object], str] = {}  # of a class, and the choice that holds: the key of a...
 _running: "dict[str, Backend[Any]]" = {}  # ...backend that has been found for some class
 
 
@@ -59,8 +63,8 @@ def explicit() -> Selection | None:
         return Selection(spec, "lucid.use_backend")
     if spec := _process.backend:
         return Selection(spec, "lucid.set_backend")
-    if spec := os.environ.get("LUCID_BACKEND", "").strip():
-        return Selection(spec, "LUCID_BACKEND")
+    if spec := os.environ.get(VARIABLE, "").strip():
+        return Selection(spec, VARIABLE)
     return None
 
 
@@ -100,7 +104,7 @@ def get_backend(name: str | None = None) -> "Backend[Any]":
     """
     spec = name
     if spec is None:
-        spec = _context.get() or _process.backend or os.environ.get("LUCID_BACKEND") or "numpy"
+        spec = _context.get() or _process.backend or os.environ.get(VARIABLE) or "numpy"
         if _process.log is not None and _process.log.isEnabledFor(DEBUG):
             _process.log.debug("what has no backend of its own -> %s", selected())
     if (backend := registry.ours.get(spec)) is not None:
@@ -228,9 +232,21 @@ def backend_of(value: object) -> "Backend[Any] | None":
     return None if owner is None else _running[owner]
 
 
+def environment_choice() -> object:
+    """Read the variable as `os.environ` stores it, to tell whether it is the same as before.
+
+    For one that is not set, `os.environ` itself raises and catches two exceptions, which takes longer than
+    all the rest of finding a backend.
+    """
+    try:
+        return os.environ._data.get(STORED)  # type: ignore[attr-defined]  # CPython's and PyPy's have it
+    except AttributeError:  # something else was put in its place
+        return os.environ.get(VARIABLE)
+
+
 def owner_of(cls: type) -> str | None:
     """Find the backend whose arrays a class is of: its key in `_running`."""
-    choice = _context.get() or _process.backend or os.environ.get("LUCID_BACKEND")
+    choice = _context.get() or _process.backend or environment_choice()
     if (owner := _owners.get((cls, choice))) is None:
         found = choice_for(type_names(cls))
         if found is None:

@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from statistics import median
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import lucid
@@ -74,22 +73,26 @@ def calls(name: str) -> Iterator[Figure]:
 
 
 def imports() -> Iterator[Figure]:
-    """Start Python again and again."""
-    statements = {"pass": [], "import lucid": [], "import lucid.nn": []}
-    own: dict[str, list[float]] = {statement: [] for statement in statements}
+    """Start Python again and again, and take the processor's time, which other programs hardly lengthen."""
+    over: dict[str, list[float]] = {"import lucid": [], "import lucid.nn": []}
+    own: dict[str, list[float]] = {statement: [] for statement in over}
     for _ in range(STARTS):
-        for statement, taken in statements.items():
-            began = perf_counter()
-            subprocess.run([sys.executable, "-c", statement], check=True)
-            taken.append(1e3 * (perf_counter() - began))
-            timed = [sys.executable, "-X", "importtime", "-c", statement]
-            report = subprocess.run(timed, check=True, capture_output=True, text=True).stderr
+        bare, _ = started("pass")
+        for statement, taken in over.items():
+            spent, report = started(statement)
+            taken.append(spent - bare)
             own[statement].append(sum(map(int, OWN.findall(report))) / 1e3)
-    bare = statements.pop("pass")
-    for (statement, taken), limits in zip(statements.items(), ((25, 5), (None, None)), strict=True):
-        over = median(one - other for one, other in zip(taken, bare, strict=True))
-        yield Figure(f"{statement}, over bare Python", over, "ms", limits[0])
+    for statement, limits in (("import lucid", (25, 5)), ("import lucid.nn", (None, None))):
+        yield Figure(f"{statement}, over bare Python", median(over[statement]), "ms", limits[0])
         yield Figure(f"{statement}, lucid's own code in it", median(own[statement]), "ms", limits[1])
+
+
+def started(statement: str) -> tuple[float, str]:
+    """Run a statement in a Python of its own: its milliseconds, and what it took to import each module."""
+    code = f"{statement}\nimport time\nprint(time.process_time())"
+    timed = [sys.executable, "-X", "importtime", "-c", code]
+    done = subprocess.run(timed, check=True, capture_output=True, text=True)
+    return 1e3 * float(done.stdout), done.stderr
 
 
 def main() -> int:

@@ -2,7 +2,7 @@
 
 import warnings
 from math import inf
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 from lucid import _ops
 from lucid._tensor import Tensor, record
@@ -209,7 +209,7 @@ def loss_spec(
     if ignore_index is not None and not -inf < ignore_index < inf:
         raise ValueError(f"ignore_index is {ignore_index!r}; it must be None or a finite number")
     return LossSpec(
-        cast("Reduction", reduction),
+        reduction,  # type: ignore[arg-type]  # it is one of them
         None if eps is None else float(eps),
         float(label_smoothing),
         None if ignore_index is None else float(ignore_index),
