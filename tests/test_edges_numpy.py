@@ -85,6 +85,12 @@ def mean_of_a_view(criterion, size, dtype) -> float:
     return float(loss)
 
 
+def test_a_mean_whose_last_block_has_a_single_element_is_right() -> None:
+    size = 8192 * 65528 + 1  # the least that is cut so, in float64
+    right = -np.log1p(-0.25)
+    assert abs(mean_of_a_view(nn.BCELoss(), size, np.float64) - right) <= 1.5 * np.spacing(right)
+
+
 @pytest.mark.long
 @criteria
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

@@ -3,6 +3,7 @@
 Random numbers come from one generator on the host, so that a seed gives the same numbers on every backend.
 """
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["manual_seed", "ones", "rand", "randint", "randn", "tensor", "zeros"]
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _generators: list["Generator"] = []  # one at most, made when it is first needed: NumPy is imported late
+
+if hasattr(os, "register_at_fork"):  # no thread is half-way through drawing in what a child inherits
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def tensor(

@@ -51,7 +51,8 @@ class Registry:
         """
         with self._scan:
             self._offers: tuple[Offer, ...] | None = None
-            self._loaded = {offer: one for offer, one in self._loaded.items() if one.backend is not None}
+            loaded = self._loaded.copy().items()  # somebody may be adding to it
+            self._loaded = {offer: one for offer, one in loaded if one.backend is not None}
             self._failures: dict[Offer, str] = {}
             self.ours: dict[str, Backend[Any]] = {}  # ready, whatever the environment says of plugins
             self._owners: dict[tuple[tuple[str, ...], Admission], tuple[Offer, str] | None] = {}
@@ -182,19 +183,19 @@ class Registry:
         so that no plugin runs for the sake of an array that is known without it. One that can't be loaded
         lists nothing, this time.
         """
-        key = names, Admission.read()
-        if key in self._owners:
-            return self._owners[key]
+        key, owners = (names, Admission.read()), self._owners  # which `forget` may replace meanwhile
+        if key in owners:
+            return owners[key]
         admitted = [offer for offer in self.offers() if not key[1].refusal(offer.distribution)]
         all_answered = True
         for offer in sorted(admitted, key=lambda o: (o.distribution != OURS, o not in self._loaded)):
             try:
                 if name := self.listed(offer, names):
-                    return self._owners.setdefault(key, (offer, name))
+                    return owners.setdefault(key, (offer, name))
             except LucidError:
                 all_answered = False
         if all_answered:
-            self._owners[key] = None
+            owners[key] = None
         return None
 
 

@@ -151,11 +151,10 @@ def namespaces() -> "Iterator[ModuleType | type]":
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in ROOTS:
             yield module
-            yield from (
-                each for each in vars(module).values() if isinstance(each, type) and each.__module__ == name
-            )
+            held = list(vars(module).values())  # another thread may be importing it
+            yield from (each for each in held if isinstance(each, type) and each.__module__ == name)
 
 
 def definitions(owner: "ModuleType | type") -> Iterator[tuple[str, Any]]:
     """List what is defined there: data may change, functions and classes may not."""
-    return ((name, value) for name, value in vars(owner).items() if callable(value))
+    return ((name, value) for name, value in list(vars(owner).items()) if callable(value))

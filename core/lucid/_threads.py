@@ -32,8 +32,8 @@ def get_num_threads() -> int:
     >>> lucid.get_num_threads() >= 1
     True
     """
-    if _Process.threads is not None:
-        return _Process.threads
+    if (chosen := _Process.threads) is not None:  # read once: somebody may take it back
+        return chosen
     if said := os.environ.get("LUCID_NUM_THREADS", "").strip():
         if not (said.isdecimal() and int(said)):
             raise ValueError(f"LUCID_NUM_THREADS must be a positive integer, not {said!r}")

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 import lucid
 from lucid import nn
-from lucid.protocol import Backend
-from lucid.testing.cases import REDUCTIONS
-from lucid.testing.harness import LOSSES, host, kernels, on
-from lucid.testing.reference import SIGNIFICANDS, SMALLEST_NORMAL
+from lucid.protocol import Backend, LossSpec
+from lucid.testing.cases import REDUCTIONS, rounded
+from lucid.testing.harness import GRADIENT_BOUND, LOSS_BOUND, LOSSES, host, kernels, on, worst
+from lucid.testing.reference import SIGNIFICANDS, SMALLEST_NORMAL, Element, exact
 
 CRITERIA: dict[str, Callable[..., Any]] = {"bce": nn.BCELoss, "bce_with_logits": nn.BCEWithLogitsLoss}
 
@@ -177,6 +177,29 @@ def test_a_label_of_2_is_out_of_range_in_every_integer_width(backend: Backend[An
             with pytest.raises(ValueError, match=rf"target\[2\] is {label}, outside \[0, 1\]"):
                 evaluated(backend, kernel, x, target, **options, validate=True)
             assert np.isnan(evaluated(backend, kernel, x, target, **options, validate=False)[0])
+
+
+# Configuration
+
+
+@pytest.mark.parametrize("eps", [0.1, 1e-12, 1e-50])
+@pytest.mark.parametrize("labels", [[0.0, 1.0], [0.25, 0.75]], ids=["hard", "soft"])
+def test_an_eps_that_the_dtype_can_not_hold_is_meant_as_it_is(
+    backend: Backend[Any], dtype: str, eps: float, labels: list[float]
+) -> None:
+    points = rounded([0.0, 0.05, 0.0999, 0.11, 0.5, 0.89, 0.901, 0.95, 1.0], dtype)
+    at = list(product(points.tolist(), labels))
+    x, target = np.array(at).T
+    operands = placed(backend, {"input": x, "target": target}, dtype)
+    loss, gradient = evaluated(backend, "bce", **operands, eps=eps, reduction="none")
+    right = exact("bce", LossSpec("none", eps=eps), [Element(*each) for each in at], dtype)
+    bound = 2.0 if dtype == "float32" and not backend.host_values(operands["input"]) else LOSS_BOUND[dtype]
+    for found, numbers, most in (
+        (loss, right.loss, bound),
+        (gradient, right.by_input, GRADIENT_BOUND[dtype]),
+    ):
+        error, where = worst(found, numbers, dtype)
+        assert error <= most, f"{error:.2f} ULP in {where}"
 
 
 # Shapes
