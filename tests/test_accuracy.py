@@ -10,6 +10,8 @@ from accuracy.__main__ import main
 from accuracy.contestants import PEERS, Lucid
 from accuracy.defects import DEFECTS, see
 from accuracy.measure import questions
+from accuracy.defects import DEFECTS, Seen, see
+from accuracy.measure import Agreement, Measured, Row, Worst, questions
 from accuracy.oracle import Numbers, exact, ulps
 from accuracy.problems import ALL, DTYPES, FEW, INPUTS, MANY, OPS, Case, cases, every_value, many, problem
 from mpmath import mp, mpf
@@ -172,6 +174,19 @@ def test_only_what_is_between_the_marks_of_a_page_is_rewritten(tmp_path: Path, c
     page.write_text("no marks")
     with pytest.raises(ValueError, match="lacks the lines"):
         report.rewritten(page, sheet)
+
+
+def test_a_file_keeps_all_that_was_measured() -> None:
+    measured = Measured(
+        {}, {("optax", "loss", "float16"): "no"}, {("float16", "loss", "a", "b"): Agreement(3)}
+    )
+    worst = Worst(float("inf"), 0.5, {"option": "plain", "returned": float("nan")}, 4, 1)
+    measured.rows[Row("loss", "float16", "edges", "hard")] = {"lucid on a": worst}
+    sheet = records.Sheet({"set": "full"}, measured, [Seen("torch", DEFECTS[0], 0.0, 1.0, 2.0)])
+    text = records.as_json(sheet)
+    assert records.as_json(records.from_json([text])) == text
+    assert records.from_json([text, text]).results == 4
+    assert "| lucid on a |" in report.page(records.from_json([text]))
 
 
 def test_every_defect_that_the_page_names_of_pytorch_is_there() -> None:

@@ -150,6 +150,8 @@ def asked(contestant: Contestant, question: Question, into: Measured) -> Floats 
         if isinstance(contestant, Lucid):
             raise
         said = shorten(f"{type(error).__name__}: {error}", 100, placeholder=" ...")
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        said = said if len(said) < 120 else f"{said[:50]} ... {said[-50:]}"
         into.refusals.setdefault((contestant.title, op.name, case.dtype), said)
         return None
 

@@ -51,6 +51,8 @@ def from_json(texts: Iterable[str]) -> Sheet:
             measured.rows[Row(**row)] = cells
         for found in record["parity"]:
             measured.parity[tuple(found.pop("of"))] = Agreement(**found)
+            key = tuple(found.pop("of"))
+            measured.parity[key] = Agreement(**found)
         for refusal in record["refusals"]:
             measured.refusals[tuple(refusal["of"])] = refusal["said"]
         for each in record["defects"]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from accuracy.contestants import PEERS
+from accuracy.defects import Defect, Seen
 from accuracy.measure import Agreement, Measured, Row, Worst
 from accuracy.problems import DTYPES, FEW, OPS
 from accuracy.records import Sheet
@@ -16,6 +17,7 @@ __all__ = ["BEGIN", "END", "excesses", "lines", "number", "page", "parity_lines"
 
 BEGIN: Final = "<!-- accuracy -->"
 END: Final = "<!-- /accuracy -->"
+KERAS: Final = "Keras on "
 
 
 def columns(sheet: Sheet) -> list[str]:
@@ -194,6 +196,7 @@ def refused(sheet: Sheet) -> str:
 
 def defects_table(sheet: Sheet) -> str:
     """Write the calls that are wrong, and by whom."""
+    """Write the calls that are wrong, by whom and why."""
     rows = []
     for defect, group in groupby(sheet.seen, lambda seen: seen.defect):
         for returned, same in groupby(group, lambda seen: short(seen.returned)):
@@ -205,6 +208,26 @@ def defects_table(sheet: Sheet) -> str:
             peers = ", ".join(PEERS[each.peer].title for each in seen)
             rows.append([peers, call, input, returned, short(seen[0].exact), defect.reason])
     return grid(["", "", "at", "returned", "exact", "why"], rows)
+            call = f"{OPS[defect.op].title.replace('sum, ', '')}, {defect.dtype}"
+            rows.append(
+                [named(seen), f"{call}<br>{defect.reason}", at(defect), returned, short(seen[0].exact)]
+            )
+    return grid(["", "", "at", "returned", "exact"], rows)
+
+
+def named(seen: Sequence[Seen]) -> str:
+    """Name peers; Keras once, for all its backends."""
+    titles = [PEERS[each.peer].title for each in seen]
+    keras = [title.removeprefix(KERAS) for title in titles if title.startswith(KERAS)]
+    others = [title for title in titles if not title.startswith(KERAS)]
+    return ", ".join([*others, *([KERAS + ", ".join(keras)] if keras else [])])
+
+
+def at(defect: Defect) -> str:
+    """Write the operands."""
+    symbol = "z" if defect.op.startswith("logits") else "p"
+    v = f", pos_weight {defect.pos_weight:g}" if defect.pos_weight else ""
+    return f"{symbol} = {defect.input:g}, y = {defect.target:g}{v}"
 
 
 def short(value: float) -> str:
