@@ -8,8 +8,6 @@ import pytest
 from accuracy import records, report
 from accuracy.__main__ import main
 from accuracy.contestants import PEERS, Lucid
-from accuracy.defects import DEFECTS, see
-from accuracy.measure import questions
 from accuracy.defects import DEFECTS, Seen, see
 from accuracy.measure import Agreement, Measured, Row, Worst, questions
 from accuracy.oracle import Numbers, exact, ulps

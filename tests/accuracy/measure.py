@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from textwrap import shorten
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -149,7 +148,6 @@ def asked(contestant: Contestant, question: Question, into: Measured) -> Floats 
     except Exception as error:
         if isinstance(contestant, Lucid):
             raise
-        said = shorten(f"{type(error).__name__}: {error}", 100, placeholder=" ...")
         said = f"{type(error).__name__}: {error}".splitlines()[0]
         said = said if len(said) < 120 else f"{said[:50]} ... {said[-50:]}"
         into.refusals.setdefault((contestant.title, op.name, case.dtype), said)

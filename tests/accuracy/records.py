@@ -50,7 +50,6 @@ def from_json(texts: Iterable[str]) -> Sheet:
             cells = {name: Worst(**worst) for name, worst in row.pop("contestants").items()}
             measured.rows[Row(**row)] = cells
         for found in record["parity"]:
-            measured.parity[tuple(found.pop("of"))] = Agreement(**found)
             key = tuple(found.pop("of"))
             measured.parity[key] = Agreement(**found)
         for refusal in record["refusals"]:

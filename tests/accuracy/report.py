@@ -195,19 +195,11 @@ def refused(sheet: Sheet) -> str:
 
 
 def defects_table(sheet: Sheet) -> str:
-    """Write the calls that are wrong, and by whom."""
     """Write the calls that are wrong, by whom and why."""
     rows = []
     for defect, group in groupby(sheet.seen, lambda seen: seen.defect):
         for returned, same in groupby(group, lambda seen: short(seen.returned)):
             seen = list(same)
-            v = f", pos_weight {defect.pos_weight:g}" if defect.pos_weight else ""
-            symbol = "z" if defect.op.startswith("logits") else "p"
-            call = f"{OPS[defect.op].title.replace('logits: ', '').replace('sum, ', '')}, {defect.dtype}"
-            input = f"{symbol} = {defect.input:g}, y = {defect.target:g}{v}"
-            peers = ", ".join(PEERS[each.peer].title for each in seen)
-            rows.append([peers, call, input, returned, short(seen[0].exact), defect.reason])
-    return grid(["", "", "at", "returned", "exact", "why"], rows)
             call = f"{OPS[defect.op].title.replace('sum, ', '')}, {defect.dtype}"
             rows.append(
                 [named(seen), f"{call}<br>{defect.reason}", at(defect), returned, short(seen[0].exact)]
