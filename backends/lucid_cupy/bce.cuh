@@ -28,6 +28,15 @@ template <class Real> __device__ inline Real product(Real coefficient, Real term
 // Divide, where 0/0 is 0.
 template <class Real> __device__ inline Real quotient(Real a, Real b) { return a == 0 ? a : a / b; }
 
+// A product, and what its rounding has lost (0 where that is unknown).
+template <class Real> struct Product {
+  Real value, lost;
+
+  __device__ Product(Real a, Real b) : value(product(a, b)), lost(fma(a, b, -value)) {
+    if (!isfinite(lost)) lost = 0;
+  }
+};
+
 // log(1 + t), and t where that is all that can be seen, subnormal numbers too.
 template <class Real> __device__ inline Real log_of_1_plus(Real t) {
   return fabs(t) < Real(0x1p-60) ? t : log1p(t);
@@ -53,8 +62,13 @@ struct Probabilities {
       Real over = (p_low - y) - y * ((p_low - p) + (q_low - q));
       return product(at.w, quotient(quotient(over, p_low), q_low));
     }
-    return product(at.w, quotient(rest, q_low)) - product(at.w * at.v, quotient(y, p_low));
+    Real up = product(at.w, quotient(rest, q_low)), down = quotient(y, p_low);
+    Product<Real> both(at.w, at.v), all(both.value, down);
+    Real lost = all.lost + both.lost * down + both.value * (fma(-down, p_low, y) / p_low);
+    return up - (all.value + (isfinite(lost) ? lost : 0));
   }
+
+  template <class Real> static __device__ Real tail(Real) { return 1; }
 };
 
 struct Logits {
@@ -62,17 +76,29 @@ struct Logits {
 
   template <class Real> static __device__ Real positive(const Spec<Real>& spec, Real z) { return negative(spec, -z); }
 
-  // softplus(z)
+  // softplus(z), but for what `tail` returns
   template <class Real> static __device__ Real negative(const Spec<Real>&, Real z) {
-    return fmax(z, Real(0)) + log_of_1_plus(exp(-fabs(z)));
+    return fmax(z, Real(0)) + log_of_1_plus(decayed(z));
   }
+
+  // exp(-|z|); in double its root beyond 700, where a weight may make a subnormal number a normal one.
+  template <class Real> static __device__ Real decayed(Real z) {
+    Real size = fabs(z);
+    return exp(is_far(z) ? -size / 2 : -size);
+  }
+
+  template <class Real> static __device__ bool is_far(Real z) { return sizeof(Real) == 8 && fabs(z) > 700; }
+
+  // What the term that is nearly 0 is still to be multiplied by, after the weights.
+  template <class Real> static __device__ Real tail(Real z) { return is_far(z) ? decayed(z) : Real(1); }
 
   // b sigmoid(z) - a sigmoid(-z)
   template <class Real> static __device__ Real slope(const Spec<Real>&, const Element<Real>& at) {
-    Real decayed = exp(-fabs(at.x));
-    Real small = decayed / (1 + decayed), large = 1 / (1 + decayed);
+    Real size = decayed(at.x), last = tail(at.x);
+    Real small = size / (1 + size), large = 1 / (1 + size);
     Real up = at.x >= 0 ? large : small, down = at.x >= 0 ? small : large;
-    return at.w * (at.rest * up) - at.w * at.v * (at.y * down);
+    Real up_last = at.x >= 0 ? Real(1) : last, down_last = at.x >= 0 ? last : Real(1);
+    return at.w * (at.rest * up) * up_last - at.w * at.v * (at.y * down) * down_last;
   }
 };
 
@@ -90,16 +116,27 @@ template <class Real> __device__ inline Real finish(const Element<Real>& at, Rea
   return !at.kept ? Real(0) : at.valid ? value : Real(nan(""));
 }
 
-// y P and (1-y) N; a hard label needs one logarithm.
+// y P and (1-y) N; a hard label needs one logarithm. `last` is what one of them is still to be multiplied by.
 template <class Formulas, class Real> struct Terms {
-  Real positive, negative;
+  Product<Real> positive, negative;
+  Real rest_lost, last, x;
 
   __device__ Terms(const Spec<Real>& spec, const Element<Real>& at)
-      : positive(at.y == 0 ? 0 : at.y * Formulas::positive(spec, at.x)),
-        negative(at.rest == 0 ? 0 : at.rest * Formulas::negative(spec, at.x)) {}
+      : positive(at.y, at.y == 0 ? 0 : Formulas::positive(spec, at.x)),
+        negative(at.rest, at.rest == 0 ? 0 : Formulas::negative(spec, at.x)),
+        last(Formulas::tail(at.x)), x(at.x) {
+    rest_lost = at.rest == 0 ? 0 : ((1 - at.rest) - at.y) * (negative.value / at.rest);
+    if (!isfinite(rest_lost)) rest_lost = 0;
+  }
 
-  // w v y P + w (1-y) N
-  __device__ Real sum(Real w, Real v) const { return product(w * v, positive) + product(w, negative); }
+  // w v y P + w (1-y) N, with what the products lose: so many roundings could add up to more than 2 ULP.
+  __device__ Real sum(Real w, Real v) const {
+    Product<Real> both(w, v), up(both.value, positive.value), down(w, negative.value);
+    if (last != 1) return x > 0 ? up.value * last + down.value : up.value + down.value * last;
+    Real lost = both.value * positive.lost + both.lost * positive.value + w * (negative.lost + rest_lost);
+    lost += up.lost + down.lost;
+    return up.value + (down.value + (isfinite(lost) ? lost : 0));
+  }
 };
 
 template <class Formulas, class Real> __device__ inline Real loss_of(const Spec<Real>& spec, const Element<Real>& at) {
@@ -247,8 +284,10 @@ gradients(const X* input, const T* target, const W* weight, const V* pos_weight,
       if (by_input) inputs.values[k] = narrow<X>(finish(at, Formulas::slope(spec, at)));
       if (by_target) {
         Real w = at.w * spec.share;
-        Real positive = product(w * at.v, Formulas::positive(spec, at.x));
-        targets.values[k] = narrow<X>(finish(at, positive - product(w, Formulas::negative(spec, at.x))));
+        Real last = Formulas::tail(at.x), up_last = at.x > 0 ? last : Real(1), down_last = at.x > 0 ? Real(1) : last;
+        Real positive = product(w * at.v, Formulas::positive(spec, at.x)) * up_last;
+        Real negative = product(w, Formulas::negative(spec, at.x)) * down_last;
+        targets.values[k] = narrow<X>(finish(at, positive - negative));
       }
       if (by_weight) {
         Real loss = Terms<Formulas, Real>(spec, at).sum(scale, at.v);

@@ -18,7 +18,7 @@ import numpy as np
 
 from lucid.kernels import FAR
 from lucid.protocol import LossSpec
-from lucid.tiling import lost_by_product
+from lucid_host.careful import lost_by_difference, lost_by_slope, lost_by_sum
 from lucid_host.operands import Mask, Operands
 from lucid_host.plain import logit_losses, logit_slopes, probability_losses, probability_slopes
 from lucid_host.sums import (
@@ -84,6 +84,8 @@ class ProbabilityBlock:
         if at.soft and inside and is_one(at.v) and not spec.label_smoothing:
             slope = np.divide(np.subtract(at.x, at.y, out=s[0]), at.x, out=s[0])
             times(np.divide(slope, q, out=slope), at.w)
+            if at.careful:
+                np.add(slope, lost_by_slope(at, q, slope), out=slope)
             return
         p_low, q_low = np.maximum(at.x, lowest, out=s[2]), np.maximum(q, lowest, out=s[3])
         up, down = np.divide(at.rest, q_low, out=s[0]), np.divide(at.y, p_low, out=s[4])
@@ -93,15 +95,19 @@ class ProbabilityBlock:
         soft = None
         if is_one(at.v) and not spec.label_smoothing:
             soft = (down != 0) & (up != 0)
-        weighted_difference(at, up, down, s[5])
+        w_v = weighted_difference(at, up, down, s[5])
         if soft is None:
+            if at.careful and spec.eps is None:
+                np.add(up, lost_by_difference(at, w_v, (p_low, q_low, q)), out=up)
             return
         # ((p - y) / p) / (1 - p) w, with what the bounds have added to p and 1 - p
         added = np.add(p_low - at.x, q_low - q, out=q)
         over = np.subtract(p_low, at.y, out=s[4])
         np.subtract(over, np.multiply(added, at.y, out=added), out=over)
-        np.divide(np.divide(over, p_low, out=over), q_low, out=over)
-        np.copyto(up, times(over, at.w), where=soft)
+        times(np.divide(np.divide(over, p_low, out=over), q_low, out=over), at.w)
+        if at.careful:
+            np.add(over, lost_by_slope(at, np.subtract(1, at.x, out=q), over), out=over)
+        np.copyto(up, over, where=soft)
 
     def hard_slopes(self, spec: LossSpec, at: Operands, s: list[Vector], lowest: float, inside: bool) -> None:
         """Compute the derivatives for labels that are 0 or 1."""
@@ -216,8 +222,8 @@ def slopes_of_decay(at: Operands, d: Vector, s: list[Vector]) -> None:
 def weighted_sum(at: Operands, positive: Vector, negative: Vector, spare: Vector) -> Vector:
     """Compute w v y P + w (1-y) N, into P."""
     w_v, lost = both(at, spare), None
-    if positive.dtype == np.float64 and not (is_one(at.w) or is_one(at.v)):
-        lost = lost_by_rounding(at, w_v, positive, negative)
+    if at.careful:
+        lost = lost_by_sum(at, w_v, positive, negative)
     times(np.multiply(positive, at.y, out=positive), w_v)
     times(np.multiply(negative, at.rest, out=negative), at.w)
     if lost is not None:
@@ -225,18 +231,12 @@ def weighted_sum(at: Operands, positive: Vector, negative: Vector, spare: Vector
     return np.add(positive, negative, out=positive)
 
 
-def lost_by_rounding(at: Operands, w_v: Factor, positive: Vector, negative: Vector) -> Vector:
-    """Compute what most roundings of a weighted sum lose; else they may add up to more than 2 ULP."""
-    up, down = positive * at.y, negative * at.rest
-    lost = w_v * lost_by_product(positive, at.y, up) + up * lost_by_product(at.w, at.v, w_v)
-    lost += at.w * (lost_by_product(negative, at.rest, down) + ((1 - at.rest) - at.y) * negative)
-    return np.where(np.isfinite(lost), lost, 0.0)
-
-
-def weighted_difference(at: Operands, up: Vector, down: Vector, spare: Vector) -> Vector:
-    """Compute w up - w v down, into up."""
-    times(down, both(at, spare))
-    return np.subtract(times(up, at.w), down, out=up)
+def weighted_difference(at: Operands, up: Vector, down: Vector, spare: Vector) -> Factor:
+    """Compute w up - w v down, into up; return w v."""
+    w_v = both(at, spare)
+    times(down, w_v)
+    np.subtract(times(up, at.w), down, out=up)
+    return w_v
 
 
 def both(at: Operands, out: Vector) -> Factor:

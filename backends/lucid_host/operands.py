@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lucid.protocol import LossSpec
-from lucid_host.sums import BITS, hard_rest, in_unit_interval
+from lucid_host.sums import BITS, hard_rest, in_unit_interval, is_one
 from lucid_host.walk import Array, Factor, Problem, Scratch, Vector
 
 __all__ = ["Arithmetic", "Block", "Operands", "is_plain", "prepared"]
@@ -19,7 +19,7 @@ class Operands(NamedTuple):
     """A block of a problem; `y` and `rest` are the smoothed target and 1 minus it, `y` only if needed.
 
     All inputs lie between `low` and `high`. `hard` says that all labels are 0 or 1, `soft` that none is,
-    `exact` that 1 - x is exact for each input.
+    `exact` that 1 - x is exact for each input; `careful`, that there are weights and no wider dtype.
     """
 
     x: Vector
@@ -32,6 +32,7 @@ class Operands(NamedTuple):
     low: float
     high: float
     exact: bool
+    careful: bool
 
 
 class Block(NamedTuple):
@@ -63,13 +64,15 @@ def prepared(arithmetic: Arithmetic, spec: LossSpec, parts: Problem, scratch: Sc
     input, target, weight, pos_weight = parts
     w, v = scratch.factor("w", weight, dtype), scratch.factor("v", pos_weight, dtype)
     rest = kept = special = None
+    careful = input.dtype.itemsize == 8 and not (is_one(w) and is_one(v))
     if spec.ignore_index is None and not spec.label_smoothing and arithmetic.knows_hard:
         rest = hard_rest(target, scratch, "wide rest", dtype)
     if rest is not None:
         x = scratch.load("wide x", input, dtype)
         low, high = bounds(x if input.dtype not in BITS else input)
         special = arithmetic.special(spec, x, low, high)
-        at = Operands(x, x[:0], rest, w, v, True, False, low, high, is_exact(low, input.dtype, dtype))
+        exact = is_exact(low, input.dtype, dtype)
+        at = Operands(x, x[:0], rest, w, v, True, False, low, high, exact, careful)
         return Block(at, None, None if special is None else np.flatnonzero(special))
     load = scratch.floating if spec.ignore_index is None else scratch.load
     x, t = load("x", input, dtype), load("y", target, dtype)
@@ -89,7 +92,7 @@ def prepared(arithmetic: Arithmetic, spec: LossSpec, parts: Problem, scratch: Sc
         np.add(np.multiply(rest, 1 - s, out=rest), s / 2, out=rest)
     few = None if special is None else np.flatnonzero(special)
     exact = is_exact(low, input.dtype, dtype)
-    return Block(Operands(x, y, rest, w, v, False, soft, low, high, exact), kept, few)
+    return Block(Operands(x, y, rest, w, v, False, soft, low, high, exact, careful), kept, few)
 
 
 def bounds(x: Array) -> tuple[float, float]:
