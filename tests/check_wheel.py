@@ -14,7 +14,7 @@ NEEDED = [
     "lucid/testing/reference.py",
     "lucid/_commands/skeleton/pyproject.toml",
     "lucid/_commands/skeleton/lucid_skeleton/backend.py",
-    "lucid/_pyinstaller/hook-lucid.py",
+    "lucid/_pyinstaller/hooks/hook-lucid.py",
     "lucid_host/kernels.py",
     "lucid_numpy/kernels.py",
     "lucid_torch/kernels.py",

@@ -1,6 +1,6 @@
 """What PyInstaller has to be told of lucid, whose backends nothing imports by name.
 
-It finds this folder by an entry point of its own, and runs the hook of each package that it freezes.
+It finds the hooks by an entry point of its own, and runs that of each package that it freezes.
 """
 
 from pathlib import Path
@@ -10,4 +10,4 @@ __all__ = ["hook_dirs"]
 
 def hook_dirs() -> list[str]:
     """Say where the hooks are."""
-    return [str(Path(__file__).parent)]
+    return [str(Path(__file__).with_name("hooks"))]
