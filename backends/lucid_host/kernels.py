@@ -140,7 +140,7 @@ class HostKernel:
 
         def add(place: Place, scratch: Scratch) -> tuple[Exactly, Exactly]:
             parts = cut(operands, place)
-            block = prepared(self.arithmetic, spec, parts, scratch, wide_dtype(input))
+            block = prepared(self.arithmetic, spec, parts, scratch, wide_dtype(spec, input))
             count, sum_ = counted(spec, block), total(self.losses(spec, parts, block, scratch))
             if slope is not None:
                 visit(place, scratch, None)
@@ -155,10 +155,10 @@ class HostKernel:
     def wide(self, spec: LossSpec, parts: Problem) -> Vector:
         """Compute the loss of each element, unrounded."""
         scratch, input = Scratch(), parts[0]
-        result = np.empty(input.shape, wide_dtype(input))
+        result = np.empty(input.shape, wide_dtype(spec, input))
         for place in places(input, BLOCK):
             some = cut(parts, place)
-            block = prepared(self.arithmetic, spec, some, scratch, wide_dtype(input))
+            block = prepared(self.arithmetic, spec, some, scratch, wide_dtype(spec, input))
             self.losses(spec, some, block, scratch, result[place])
         return result.reshape(-1)
 
@@ -185,8 +185,8 @@ class HostKernel:
         input = residuals.operands[0]
         by_input = by_target = by_weight = None
         ones = grad_output is None or (spec.reduction != "none" and float(grad_output) == 1)
-        if needs == BY_INPUT and ones and residuals.ready:
-            return residuals.ready.pop(), None, None
+        if needs == BY_INPUT and ones and (found := residuals.given_away()) is not None:
+            return found, None, None
         divisor = nan if residuals.denominator == 0 else residuals.denominator or 1.0
         few = self.few if isinstance(self.few, FewProbabilities) and needs == BY_INPUT else None
         if few is not None and (at := elements(few, spec, residuals.operands)) is not None:
@@ -212,9 +212,9 @@ class HostKernel:
             if needs.target or needs.weight:
                 tiled = TiledKernel(self.definition)
                 others = needs._replace(input=False)
-                found = tiled.backward(spec, residuals, grad_output, others)
+                gradients = tiled.backward(spec, residuals, grad_output, others)
                 by_target, by_weight = (
-                    None if each is None else each.astype(native(input), copy=False) for each in found[1:]
+                    None if each is None else each.astype(native(input), copy=False) for each in gradients[1:]
                 )
         return by_input, by_target, by_weight
 
@@ -254,12 +254,17 @@ class HostKernel:
 
     def dtype(self, spec: LossSpec, parts: Problem) -> type[np.floating[Any]]:
         """The dtype that each element is computed in."""
-        return self.arithmetic.dtype(parts[0], is_plain(spec, parts))
+        return np.float64 if is_tiny(spec.eps) else self.arithmetic.dtype(parts[0], is_plain(spec, parts))
 
 
-def wide_dtype(input: Array) -> type[np.floating[Any]]:
+def wide_dtype(spec: LossSpec, input: Array) -> type[np.floating[Any]]:
     """The dtype that a block is computed in."""
-    return np.float32 if input.dtype == np.float16 else np.float64
+    return np.float32 if input.dtype == np.float16 and not is_tiny(spec.eps) else np.float64
+
+
+def is_tiny(eps: float | None) -> bool:
+    """Whether float32 can't hold it as a normal number."""
+    return eps is not None and 0 < eps < 2.0**-126
 
 
 def native(input: Array) -> np.dtype[Any]:

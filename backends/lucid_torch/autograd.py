@@ -53,9 +53,10 @@ class HostLoss(torch.autograd.Function):
         needs = Needs(*ctx.needs_input_grad[3:6])
         if torch.is_grad_enabled() or not ordinary() or is_batched(grad_output):
             return (None, None, None, *definition.backward(spec, operands, grad_output, needs), None)
-        *_, ready = rest
-        if ready and needs == BY_INPUT and grad_output.item() == 1:  # the kernel would need views
-            return None, None, None, tensor_of(ready.pop(), operands[0]), None, None, None
+        if needs == BY_INPUT and grad_output.ndim == 0 and grad_output.item() == 1:
+            ready = Residuals(operands, *rest).given_away()  # here already: the kernel would need views
+            if ready is not None:
+                return None, None, None, tensor_of(ready, operands[0]), None, None, None
         residuals = Residuals(views(operands), *rest)
         gradients = host.backward(spec, residuals, viewed(grad_output), needs)
         found = [None if each is None else tensor_of(each, operands[0]) for each in gradients]

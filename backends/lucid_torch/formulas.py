@@ -172,7 +172,7 @@ class DefinedKernel:
 
     def prepare(self, spec: LossSpec, operands: Operands) -> Prepared:
         """Widen the operands, and mark those that have no loss, so that they have no derivative either."""
-        input, dtype, s = operands[0], wide(operands[0]), spec.label_smoothing
+        input, dtype, s = operands[0], wide(spec, operands[0]), spec.label_smoothing
         x, t, w, v = (1.0 if each is None else each.to(dtype) for each in operands)
         kept = None
         if spec.ignore_index is not None:
@@ -191,10 +191,10 @@ class DefinedKernel:
         return finish(at, product(at.w * at.v, positive) + product(at.w, negative))
 
 
-def wide(input: torch.Tensor) -> torch.dtype:
-    """Choose what is computed in; Apple's GPUs have no float64."""
-    narrow = input.dtype == torch.float16 or input.device.type == "mps"
-    return torch.float32 if narrow else torch.float64
+def wide(spec: LossSpec, input: torch.Tensor) -> torch.dtype:
+    """Choose what is computed in, and can hold eps; Apple's GPUs have no float64."""
+    narrow = input.dtype == torch.float16 and not 0 < (spec.eps or 0) < 2.0**-126
+    return torch.float32 if narrow or input.device.type == "mps" else torch.float64
 
 
 def finish(at: Prepared, values: torch.Tensor) -> torch.Tensor:

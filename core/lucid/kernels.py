@@ -160,6 +160,13 @@ class Residuals(NamedTuple):
     loss: Array
     ready: list[Array] | None = None
 
+    def given_away(self) -> Array | None:
+        """Give `ready` away, unless somebody has it: two threads may ask at once."""
+        try:
+            return self.ready.pop() if self.ready else None
+        except IndexError:
+            return None
+
 
 @dataclass(frozen=True, slots=True)
 class ArrayKernel:

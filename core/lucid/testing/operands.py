@@ -76,8 +76,10 @@ def test_array_likes_go_where_the_arrays_are(backend: Backend[Any], dtype: str, 
     found = [LOSSES[kernel](each, own[1], None, "none") for each in (x, tuple(x), ArrayLike(x))]
     labels = (target, tuple(target), ArrayLike(target), [False, True, True], bytearray(target))
     found += [LOSSES[kernel](own[0], each, None, "none") for each in labels]
-    found.append(LOSSES[kernel](*own, ArrayLike([1, 1, 1]), "none"))
-    for loss in found:
+    pairs = [(right, each) for each in found]
+    weights = on(backend, [1, 1, 1], dtype), ArrayLike([1, 1, 1])
+    pairs.append(tuple(LOSSES[kernel](*own, weight, "none") for weight in weights))
+    for right, loss in pairs:
         assert (type(loss), loss.dtype) == (type(right), right.dtype)
         assert np.array_equal(host(loss, backend), host(right, backend))
 
