@@ -18,7 +18,7 @@ import numpy as np
 
 from lucid.kernels import FAR
 from lucid.protocol import LossSpec
-from lucid_host.careful import lost_by_difference, lost_by_slope, lost_by_sum
+from lucid_host import careful
 from lucid_host.operands import Mask, Operands
 from lucid_host.plain import logit_losses, logit_slopes, probability_losses, probability_slopes
 from lucid_host.sums import (
@@ -85,7 +85,7 @@ class ProbabilityBlock:
             slope = np.divide(np.subtract(at.x, at.y, out=s[0]), at.x, out=s[0])
             times(np.divide(slope, q, out=slope), at.w)
             if at.careful:
-                np.add(slope, lost_by_slope(at, q, slope), out=slope)
+                np.add(slope, careful.lost(careful.lost_by_slope, at, q, slope), out=slope)
             return
         p_low, q_low = np.maximum(at.x, lowest, out=s[2]), np.maximum(q, lowest, out=s[3])
         up, down = np.divide(at.rest, q_low, out=s[0]), np.divide(at.y, p_low, out=s[4])
@@ -98,7 +98,7 @@ class ProbabilityBlock:
         w_v = weighted_difference(at, up, down, s[5])
         if soft is None:
             if at.careful and spec.eps is None:
-                np.add(up, lost_by_difference(at, w_v, (p_low, q_low, q)), out=up)
+                np.add(up, careful.lost(careful.lost_by_difference, at, w_v, p_low, q_low, q), out=up)
             return
         # ((p - y) / p) / (1 - p) w, with what the bounds have added to p and 1 - p
         added = np.add(p_low - at.x, q_low - q, out=q)
@@ -106,7 +106,8 @@ class ProbabilityBlock:
         np.subtract(over, np.multiply(added, at.y, out=added), out=over)
         times(np.divide(np.divide(over, p_low, out=over), q_low, out=over), at.w)
         if at.careful:
-            np.add(over, lost_by_slope(at, np.subtract(1, at.x, out=q), over), out=over)
+            np.subtract(1, at.x, out=q)
+            np.add(over, careful.lost(careful.lost_by_slope, at, q, over), out=over)
         np.copyto(up, over, where=soft)
 
     def hard_slopes(self, spec: LossSpec, at: Operands, s: list[Vector], lowest: float, inside: bool) -> None:
@@ -223,7 +224,7 @@ def weighted_sum(at: Operands, positive: Vector, negative: Vector, spare: Vector
     """Compute w v y P + w (1-y) N, into P."""
     w_v, lost = both(at, spare), None
     if at.careful:
-        lost = lost_by_sum(at, w_v, positive, negative)
+        lost = careful.lost(careful.lost_by_sum, at, w_v, positive, negative)
     times(np.multiply(positive, at.y, out=positive), w_v)
     times(np.multiply(negative, at.rest, out=negative), at.w)
     if lost is not None:

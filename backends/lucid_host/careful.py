@@ -4,7 +4,8 @@ Without this the losses of soft labels are up to 2.7 ULP off, and their gradient
 2. Where numbers are too large to be cut in halves, or their products too small, nothing is known to be lost.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,7 +13,25 @@ from lucid.tiling import lost_by_product
 from lucid_host.operands import Operands
 from lucid_host.walk import Factor, Vector
 
-__all__ = ["lost_by_difference", "lost_by_slope", "lost_by_sum"]
+__all__ = ["lost", "lost_by_difference", "lost_by_slope", "lost_by_sum"]
+
+PIECE: Final = 1 << 12
+"""Elements that are looked at together; there are a dozen temporaries."""
+
+
+def lost(function: Callable[..., Vector], at: Operands, *values: Factor) -> Vector:
+    """Call one of the functions below, piece by piece."""
+    result = np.empty(at.x.size)
+    for start in range(0, at.x.size, PIECE):
+        piece = slice(start, start + PIECE)
+        x, y, rest, w, v, *others = (part(value, piece) for value in (*at[:5], *values))
+        result[piece] = function(at._replace(x=x, y=y, rest=rest, w=w, v=v), *others)
+    return result
+
+
+def part(value: Factor, piece: slice) -> Any:
+    """Take a piece, unless it is a number."""
+    return value if isinstance(value, float) else value[piece]
 
 
 def lost_by_sum(at: Operands, w_v: Factor, positive: Vector, negative: Vector) -> Vector:
@@ -35,9 +54,8 @@ def lost_by_slope(at: Operands, q: Vector, slope: Vector) -> Vector:
     return plausible(left / at.x / q, slope)
 
 
-def lost_by_difference(at: Operands, w_v: Factor, divisors: tuple[Vector, Vector, Vector]) -> Vector:
-    """Return what w (1-y)/q - w v y/p loses; the divisors are p and q, not 0, and q as it was rounded."""
-    p, q, rounded = divisors
+def lost_by_difference(at: Operands, w_v: Factor, p: Vector, q: Vector, rounded: Vector) -> Vector:
+    """Return what w (1-y)/q - w v y/p loses; p and q are not 0, and `rounded` is what q is if that may be."""
     up, down = at.rest / q, at.y / p
     lost = lost_by_product(at.w, up, at.w * up) + at.w * lost_by_quotient(
         at.rest, q, up, (1 - rounded) - at.x
