@@ -1,6 +1,7 @@
 """Means whose losses are never formed: where they may be, where they must not, and that none can tell."""
 
 import tracemalloc
+from math import fsum
 
 import numpy as np
 import pytest
@@ -66,6 +67,27 @@ def test_few_different_values_are_added_accurately(dtype, values) -> None:
     assert error_of_mean(nn.BCELoss(), x, y) <= bound(x.dtype.name, LOSS_BOUND)
     x, y = FEW_VALUES[values].astype(dtype), np.zeros(SIZE, bool)
     assert error_of_mean(nn.BCELoss(), x, y) <= bound(x.dtype.name, LOSS_BOUND)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("share", [1e-5, 1e-4, 1e-3])
+def test_rare_losses_that_make_up_the_sum_are_added_accurately(dtype, share) -> None:
+    rare = RANDOM.random(8 * SIZE) < share
+    for loss in (0.1, 0.3, 0.45):  # the others' losses are 0, and without an error
+        x, y = np.where(rare, loss, 1).astype(dtype), np.where(rare, 0, 1)
+        assert error_of_mean(nn.BCELoss(), x, y) <= bound(x.dtype.name, LOSS_BOUND)
+
+
+@pytest.mark.parametrize("criterion", [nn.BCELoss, nn.BCEWithLogitsLoss])
+@pytest.mark.parametrize("place", [5, 777, SIZE - 9])
+def test_a_weight_that_outweighs_all_others_does_not_hide_its_rounding(criterion, place) -> None:
+    x, y, w = np.full(SIZE, 0.5, np.float32), np.ones(SIZE, bool), np.ones(SIZE, np.float32)
+    w[place] = 1e12
+    for value in np.linspace(0.05, 0.45, 9):
+        x[place], y[place] = value, 0
+        right = fsum(criterion(reduction="none", weight=w)(x.astype(np.float64), y).tolist())
+        error = ulps(float(criterion(reduction="sum", weight=w)(x, y)), right, "float32")
+        assert error <= SUM_BOUND["float32"]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
