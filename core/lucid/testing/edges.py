@@ -256,7 +256,7 @@ def test_an_array_of_no_dimensions_is_one_element(backend: Backend[Any], kernel:
             assert each == flat.reshape(())
 
 
-SHAPES = {
+SHAPES: dict[str, tuple[tuple[int, ...], tuple[int, ...], str]] = {
     "row_and_column": ((3,), (3, 1), r"input\.reshape\(3, 1\)"),
     "column_and_row": ((3, 1), (3,), r"target\.reshape\(3, 1\)"),
     "row_and_batch_of_one": ((3,), (1, 3), r"input\.reshape\(1, 3\)"),

@@ -49,7 +49,7 @@ class ArrayLike:
     """What offers `__array__`, and nothing more."""
 
     def __init__(self, values: Any) -> None:
-        self.values = np.asarray(values)
+        self.values: NDArray[Any] = np.asarray(values)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self.values if dtype is None else self.values.astype(dtype)
@@ -59,7 +59,7 @@ class Exporter:
     """What offers DLPack, and nothing more."""
 
     def __init__(self, values: Any) -> None:
-        self.values = np.asarray(values)
+        self.values: NDArray[Any] = np.asarray(values)
 
     def __dlpack__(self, **options: Any) -> Any:
         return self.values.__dlpack__(**options)
