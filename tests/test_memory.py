@@ -86,5 +86,5 @@ def test_many_calls_leave_no_memory_behind(kind, request) -> None:
     kept = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     print(f"{kind}: {times} calls, {kept} bytes more by Python's count, {grown} by the system's")
-    assert kept < 8192  # less than an object a call
+    assert kept < max(8192, 16 * times)  # less than an object a call, the smallest of which has 28 bytes
     assert grown < 2**23
