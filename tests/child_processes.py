@@ -14,8 +14,10 @@ import numpy as np
 
 import lucid
 from lucid import nn
+from lucid_host import walk
 
-SIZE = 2**20 + 3  # enough for threads
+SIZE = 2**20 + 3
+walk.ENOUGH = 2**18  # so that there are threads
 
 
 def computed(name: str) -> str:

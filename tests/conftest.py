@@ -61,6 +61,12 @@ def nothing_is_selected(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
+def early_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start threads for fewer elements than pays: what a test says of threads is then about some."""
+    monkeypatch.setattr("lucid_host.walk.ENOUGH", 1 << 16)
+
+
+@pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Give a folder that is searched for modules and metadata, as site-packages is."""
     folder = tmp_path / "site-packages"

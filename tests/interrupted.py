@@ -12,8 +12,10 @@ import numpy as np
 
 import lucid
 from lucid import nn
+from lucid_host import walk
 
 SIZE = 2**21 + 3
+walk.ENOUGH = 2**18  # so that there are threads
 
 
 def main(name: str, times: int) -> None:

@@ -13,6 +13,8 @@ from lucid import nn
 from lucid.errors import LucidError
 from lucid.testing.harness import host, on
 
+pytestmark = pytest.mark.usefixtures("early_threads")
+
 THREADS = 16
 RANDOM = np.random.default_rng(0)
 P, Y, W = RANDOM.random(2**20 + 3), RANDOM.integers(0, 2, 2**20 + 3), RANDOM.uniform(0.5, 2, 2**20 + 3)

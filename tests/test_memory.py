@@ -70,6 +70,7 @@ def repeated(call, times):
     gc.collect()
 
 
+@pytest.mark.usefixtures("early_threads")
 @pytest.mark.parametrize("kind", [*CALLS, "pytorch"])
 def test_many_calls_leave_no_memory_behind(kind, request) -> None:
     call = pytorch() if kind == "pytorch" else CALLS[kind]

@@ -43,6 +43,7 @@ def on_host(backend) -> bool:
 
 
 @cases
+@pytest.mark.usefixtures("early_threads")
 @pytest.mark.parametrize("width", [32, 64])
 def test_no_number_of_threads_changes_a_bit(backend, case, width) -> None:
     shape = (769, 2048) if on_host(backend) else (67, 128)  # enough for three threads

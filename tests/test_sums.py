@@ -11,7 +11,6 @@ from lucid import nn
 from lucid.protocol import LossSpec
 from lucid.testing.harness import LOGITS_LOSS_BOUND, LOSS_BOUND, SUM_BOUND
 from lucid.testing.reference import Element, exact, ulps
-from lucid_host import walk
 from lucid_host.quick import LARGE
 
 SIZE = LARGE + 1003  # not a multiple of eight
@@ -145,12 +144,11 @@ def restore_threads():
     lucid.set_num_threads(None)
 
 
-@pytest.mark.usefixtures("restore_threads")
+@pytest.mark.usefixtures("restore_threads", "early_threads")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("criterion", [nn.BCELoss, nn.BCEWithLogitsLoss])
 @pytest.mark.parametrize("reduction", ["none", "mean", "weighted_mean"])
-def test_the_number_of_threads_does_not_change_a_bit(criterion, dtype, reduction, monkeypatch) -> None:
-    monkeypatch.setattr(walk, "ENOUGH", 1 << 16)
+def test_the_number_of_threads_does_not_change_a_bit(criterion, dtype, reduction) -> None:
     x, y = RANDOM.random((3, 700_001)).astype(dtype), RANDOM.random((3, 700_001)).round(1)
     results = []
     for threads in (1, 2, 3):
@@ -173,7 +171,7 @@ def test_one_pass_gives_the_bits_of_two(criterion, dtype) -> None:
     assert np.array_equal(gradient, input.grad.numpy())
 
 
-@pytest.mark.usefixtures("restore_threads")
+@pytest.mark.usefixtures("restore_threads", "early_threads")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("labels", ["hard", "soft"])
 def test_memory_beyond_the_operands_and_the_result_stays_below_4_mebibytes(dtype, labels) -> None:

@@ -42,20 +42,27 @@ class Registry:
         self.turns: Final = Turns()
         self._scan: Final = threading.RLock()
         self._loaded: dict[Offer, Loaded] = {}
-        self.forget()
+        self._start()
 
     def forget(self) -> None:
         """Scan the metadata anew at the next need, and load anew what is not running.
 
         What is running stays: tensors hold its arrays, and a second instance could not compute with them.
         """
+        from importlib import invalidate_caches
+
         with self._scan:
-            self._offers: tuple[Offer, ...] | None = None
-            loaded = self._loaded.copy().items()  # somebody may be adding to it
-            self._loaded = {offer: one for offer, one in loaded if one.backend is not None}
-            self._failures: dict[Offer, str] = {}
-            self.ours: dict[str, Backend[Any]] = {}  # ready, whatever the environment says of plugins
-            self._owners: dict[tuple[tuple[str, ...], Admission], tuple[Offer, str] | None] = {}
+            invalidate_caches()  # it may not have seen the new files yet, and two threads are too many for it
+            self._start()
+
+    def _start(self) -> None:
+        """Know nothing but what is running."""
+        self._offers: tuple[Offer, ...] | None = None
+        loaded = self._loaded.copy().items()  # somebody may be adding to it
+        self._loaded = {offer: one for offer, one in loaded if one.backend is not None}
+        self._failures: dict[Offer, str] = {}
+        self.ours: dict[str, Backend[Any]] = {}  # ready, whatever the environment says of plugins
+        self._owners: dict[tuple[tuple[str, ...], Admission], tuple[Offer, str] | None] = {}
 
     # What is installed
 

@@ -213,9 +213,6 @@ def refresh_backends() -> None:
 
     Call it after installing a plugin into a running process.
     """
-    from importlib import invalidate_caches
-
-    invalidate_caches()  # importlib may not have seen the new files yet
     registry.forget()
     _settled.clear()
     _owners.clear()
