@@ -82,6 +82,10 @@ class HostKernel:
         self, spec: LossSpec, input: Array, target: Array, weight: Array | None, pos_weight: Array | None
     ) -> tuple[Array, Array]:
         """Compute the loss and its gradient by the input; see `lucid.protocol.Kernel`."""
+        few, operands = self.few, (input, target, weight, pos_weight)
+        if isinstance(few, FewProbabilities) and (at := elements(few, spec, operands)) is not None:
+            loss, residuals = self.forward_few(spec, operands, at)
+            return loss, slopes_few(few, at, input, None, residuals.denominator or 1.0)
         loss, residuals = self.forward(spec, input, target, weight, pos_weight, needs_grad=True)
         gradient = self.backward(spec, residuals, None, BY_INPUT)[0]
         assert gradient is not None
@@ -190,12 +194,7 @@ class HostKernel:
         divisor = nan if residuals.denominator == 0 else residuals.denominator or 1.0
         few = self.few if isinstance(self.few, FewProbabilities) and needs == BY_INPUT else None
         if few is not None and (at := elements(few, spec, residuals.operands)) is not None:
-            slopes = few.slopes(at)
-            factors = [1.0] * len(slopes) if grad_output is None else grad_output.reshape(-1).tolist()
-            if len(factors) == 1:
-                factors *= len(slopes)
-            values = [slope * factor / divisor for slope, factor in zip(slopes, factors, strict=True)]
-            return np.array(values, native(input)).reshape(input.shape), None, None
+            return slopes_few(few, at, input, grad_output, divisor), None, None
         with np.errstate(all="ignore"):
             if needs.input:
                 upstream: Array | float = 1.0
@@ -255,6 +254,18 @@ class HostKernel:
     def dtype(self, spec: LossSpec, parts: Problem) -> type[np.floating[Any]]:
         """The dtype that each element is computed in."""
         return np.float64 if is_tiny(spec.eps) else self.arithmetic.dtype(parts[0], is_plain(spec, parts))
+
+
+def slopes_few(
+    few: FewProbabilities, at: Few, input: Array, grad_output: Array | None, divisor: float
+) -> Array:
+    """Compute the derivatives of few elements by the input."""
+    slopes = few.slopes(at)
+    factors = [1.0] if grad_output is None else grad_output.reshape(-1).tolist()
+    if len(factors) == 1:
+        factors *= len(slopes)
+    values = [slope * factor / divisor for slope, factor in zip(slopes, factors, strict=True)]
+    return np.array(values, native(input)).reshape(input.shape)
 
 
 def wide_dtype(spec: LossSpec, input: Array) -> type[np.floating[Any]]:
