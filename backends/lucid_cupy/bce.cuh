@@ -125,7 +125,8 @@ template <class Formulas, class Real> struct Terms {
       : positive(at.y, at.y == 0 ? 0 : Formulas::positive(spec, at.x)),
         negative(at.rest, at.rest == 0 ? 0 : Formulas::negative(spec, at.x)),
         last(Formulas::tail(at.x)), x(at.x) {
-    rest_lost = at.rest == 0 ? 0 : ((1 - at.rest) - at.y) * (negative.value / at.rest);
+    // a smoothed label is rounded itself
+    rest_lost = at.rest == 0 || spec.share != 1 ? 0 : ((1 - at.rest) - at.y) * (negative.value / at.rest);
     if (!isfinite(rest_lost)) rest_lost = 0;
   }
 

@@ -64,7 +64,8 @@ def prepared(arithmetic: Arithmetic, spec: LossSpec, parts: Problem, scratch: Sc
     input, target, weight, pos_weight = parts
     w, v = scratch.factor("w", weight, dtype), scratch.factor("v", pos_weight, dtype)
     rest = kept = special = None
-    careful = input.dtype.itemsize == 8 and not (is_one(w) and is_one(v))
+    weighted = not (is_one(w) and is_one(v))
+    careful = weighted and input.dtype.itemsize == 8 and not spec.label_smoothing  # which rounds the labels
     if spec.ignore_index is None and not spec.label_smoothing and arithmetic.knows_hard:
         rest = hard_rest(target, scratch, "wide rest", dtype)
     if rest is not None:
