@@ -66,7 +66,7 @@ class HostKernel:
         operands = (input, target, weight, pos_weight)
         added_up = spec.reduction != "none" or isinstance(self.few, FewProbabilities)
         if added_up and (at := elements(self.few, spec, operands)) is not None:
-            return self.forward_few(spec, operands, at)
+            return self.forward_few(spec, operands, at, needs_grad=needs_grad)
         with np.errstate(all="ignore"):
             if spec.reduction == "none":
                 return self.unreduced(spec, operands), Residuals(operands, None, None)
@@ -84,14 +84,16 @@ class HostKernel:
         """Compute the loss and its gradient by the input; see `lucid.protocol.Kernel`."""
         few, operands = self.few, (input, target, weight, pos_weight)
         if isinstance(few, FewProbabilities) and (at := elements(few, spec, operands)) is not None:
-            loss, residuals = self.forward_few(spec, operands, at)
+            loss, residuals = self.forward_few(spec, operands, at, needs_grad=False)
             return loss, slopes_few(few, at, input, None, residuals.denominator or 1.0)
         loss, residuals = self.forward(spec, input, target, weight, pos_weight, needs_grad=True)
         gradient = self.backward(spec, residuals, None, BY_INPUT)[0]
         assert gradient is not None
         return loss, gradient
 
-    def forward_few(self, spec: LossSpec, operands: Problem, at: Few) -> tuple[Array, Residuals]:
+    def forward_few(
+        self, spec: LossSpec, operands: Problem, at: Few, *, needs_grad: bool
+    ) -> tuple[Array, Residuals]:
         """Compute the loss of few elements."""
         input = operands[0]
         if spec.reduction == "none":
@@ -101,7 +103,10 @@ class HostKernel:
         if spec.reduction != "sum":
             denominator = float(input.size)
             loss /= denominator
-        return np.array(loss, native(input)), Residuals(operands, denominator, loss)
+        ready = None
+        if needs_grad and isinstance(self.few, FewProbabilities):
+            ready = [slopes_few(self.few, at, input, None, denominator or 1.0)]
+        return np.array(loss, native(input)), Residuals(operands, denominator, loss, ready)
 
     def unreduced(self, spec: LossSpec, operands: Problem) -> Array:
         """Compute the loss of each element."""

@@ -29,6 +29,8 @@ class NumpyBackend:
         self, data: Array, *, dtype: Any = None, like: Array | None = None, copy: bool | None = None
     ) -> Array:
         """Take NumPy arrays of numbers, of any layout; see `lucid.protocol.Backend`."""
+        if type(data) is np.ndarray and dtype is None and not copy and data.dtype.kind in "biuf":
+            return data  # as nearly all are
         if isinstance(data, np.ma.MaskedArray):
             raise TypeError(
                 "a masked array's mask would be lost; pass .filled(...) as the target with that value as "
