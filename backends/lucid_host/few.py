@@ -5,6 +5,7 @@ is what could be told from what the blocks give: float64, since Python's logarit
 last place, and each single loss from logits, which blocks compute in float32.
 """
 
+from collections.abc import Iterable
 from math import exp, fsum, inf, log, log1p, prod
 from typing import Final, NamedTuple, Protocol
 
@@ -85,13 +86,13 @@ class FewProbabilities:
                 return -log(product)
         return fsum(self.losses(at))
 
-    def slopes(self, at: Few) -> list[float]:
-        """Compute the derivatives by the input."""
+    def slopes(self, at: Few, factors: Iterable[float]) -> list[float]:
+        """Compute the derivatives by the input, each times a factor."""
+        elements = zip(at.x, at.y, factors, strict=False)  # the factor may be one that is repeated
         if at.hard:
-            return [-1 / p if y else 1 / (1 - p) for p, y in zip(at.x, at.y, strict=True)]
+            return [-w / p if y else w / (1 - p) for p, y, w in elements]
         return [
-            -1 / p if y == 1 else 1 / (1 - p) if y == 0 else (p - y) / p / (1 - p)
-            for p, y in zip(at.x, at.y, strict=True)
+            -w / p if y == 1 else w / (1 - p) if y == 0 else (p - y) / p / (1 - p) * w for p, y, w in elements
         ]
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from math import nan
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -265,12 +266,12 @@ def slopes_few(
     few: FewProbabilities, at: Few, input: Array, grad_output: Array | None, divisor: float
 ) -> Array:
     """Compute the derivatives of few elements by the input."""
-    slopes = few.slopes(at)
-    factors = [1.0] if grad_output is None else grad_output.reshape(-1).tolist()
-    if len(factors) == 1:
-        factors *= len(slopes)
-    values = [slope * factor / divisor for slope, factor in zip(slopes, factors, strict=True)]
-    return np.array(values, native(input)).reshape(input.shape)
+    if grad_output is None or grad_output.ndim == 0:
+        factor = 1.0 if grad_output is None else float(grad_output)
+        slopes = few.slopes(at, repeat(factor / divisor))
+    else:
+        slopes = few.slopes(at, [factor / divisor for factor in grad_output.ravel().tolist()])
+    return np.array(slopes, native(input)).reshape(input.shape)
 
 
 def wide_dtype(spec: LossSpec, input: Array) -> type[np.floating[Any]]:
