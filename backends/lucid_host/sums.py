@@ -209,6 +209,7 @@ BITS: Final = {
 """The integers of a dtype's size, and the bits of 1."""
 
 ZEROS: Final = {dtype: np.zeros(1 << 16, dtype) for dtype in BITS}
+"""Never written to."""
 
 
 def positive_part(values: Vector, out: Vector) -> Vector:
