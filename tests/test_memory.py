@@ -4,6 +4,7 @@ import gc
 import resource
 import sys
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -82,10 +83,12 @@ def test_many_calls_leave_no_memory_behind(kind, request) -> None:
     grown = (resident() if sys.platform == "linux" else 0) - before
     tracemalloc.start()
     repeated(call, 100 if kind != "threads" else 5)
-    before = tracemalloc.get_traced_memory()[0]
-    repeated(call, times)
-    kept = tracemalloc.get_traced_memory()[0] - before
+    counts = [tracemalloc.get_traced_memory()[0]]
+    for _ in range(3):  # a leak shows each time; what a cache takes now and then does not
+        repeated(call, times)
+        counts.append(tracemalloc.get_traced_memory()[0])
+    kept = min(after - before for before, after in pairwise(counts))
     tracemalloc.stop()
     print(f"{kind}: {times} calls, {kept} bytes more by Python's count, {grown} by the system's")
-    assert kept < max(8192, 16 * times)  # less than an object a call, the smallest of which has 28 bytes
+    assert kept < 8192  # less than an object a call
     assert grown < 2**23
