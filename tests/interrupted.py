@@ -18,8 +18,15 @@ SIZE = 2**21 + 3
 walk.ENOUGH = 2**18  # so that there are threads
 
 
+def unraisable(event: "sys.UnraisableHookArgs") -> None:
+    """Report what can't be raised, but for a Ctrl-C that met a callback of Python's own weak references."""
+    if event.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(event)
+
+
 def main(name: str, times: int) -> None:
     """Interrupt calls at different moments, and see each time that nothing is left broken."""
+    sys.unraisablehook = unraisable
     lucid.set_num_threads(2)
     random = np.random.default_rng(0)
     p, y = random.random(SIZE, np.float32), lucid.Tensor(random.integers(0, 2, SIZE), backend=name)

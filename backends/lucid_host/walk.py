@@ -151,8 +151,13 @@ def each_block(task: Callable[[Place, Scratch], Result], array: Array, size: int
             return [task(place, scratch) for place in items[start:stop]]
 
     bounds = [len(items) * n // number for n in range(number + 1)]
-    with ThreadPoolExecutor(number) as pool:
-        return list(chain.from_iterable(pool.map(part, bounds[:-1], bounds[1:])))
+    try:
+        with ThreadPoolExecutor(number) as pool:
+            return list(chain.from_iterable(pool.map(part, bounds[:-1], bounds[1:])))
+    except RuntimeError as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # while Python's lock was between two states
+            raise KeyboardInterrupt from error
+        raise
 
 
 def folded(ufunc: np.ufunc, values: Vector, times: int) -> Vector:
