@@ -15,6 +15,7 @@ import lucid
 from lucid._cli import main
 from lucid._commands import _text
 from lucid._commands.check import Outcome
+from lucid_host import INSTRUCTIONS
 
 HOST = (Path(__file__).parent / "plugins" / "good" / "host.py").read_text()
 
@@ -25,6 +26,11 @@ def listing(capsys, expected_status=0):
     printed = json.loads(capsys.readouterr().out)
     assert set(printed) == {"selected", "backends", "notes"}
     return printed["selected"], {entry["name"]: entry for entry in printed["backends"]}
+
+
+def described():
+    kernels = f"compiled for {INSTRUCTIONS}" if INSTRUCTIONS else "of its own operations"
+    return f"NumPy {numpy.__version__}, kernels {kernels}"
 
 
 def test_backends_lists_ours_and_marks_the_default(capsys):
@@ -38,7 +44,7 @@ def test_backends_lists_ours_and_marks_the_default(capsys):
         "usable": True,
         "state": "ready",
         "reason": "",
-        "description": f"NumPy {numpy.__version__}",
+        "description": described(),
     }
     assert all(entry["usable"] or entry["reason"] for entry in backends.values())
 
@@ -47,7 +53,7 @@ def test_backends_prints_plain_text_when_nobody_watches(capsys):
     assert main(["backends"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split("  ")[-1] == "on what, or why not"
-    numpys = f"*  numpy    lucid-bce {lucid.__version__}  yes     NumPy {numpy.__version__}"
+    numpys = f"*  numpy    lucid-bce {lucid.__version__}  yes     {described()}"
     assert numpys in lines
     assert lines[-1] == "selected: numpy (default)"
 

@@ -5,8 +5,6 @@ the layout of the memory changes a bit of a result.
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -14,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from lucid._threads import get_num_threads
 from lucid.tiling import RUN, blocks, exactly
+from lucid_host.threads import in_threads
 
 __all__ = [
     "Array",
@@ -137,7 +136,7 @@ def cut(operands: Problem, place: Place) -> Problem:
 def each_block(task: Callable[[Place, Scratch], Result], array: Array, size: int) -> list[Result]:
     """Do a task for each block of at most so many elements; in threads, if there are enough elements.
 
-    NumPy's loops let them run side by side.
+    NumPy's loops, and ours in C++, let them run side by side.
     """
     items = places(array, size)
     number = min(get_num_threads(), len(items), array.size // ENOUGH)
@@ -145,19 +144,16 @@ def each_block(task: Callable[[Place, Scratch], Result], array: Array, size: int
         scratch = Scratch()
         return [task(place, scratch) for place in items]
 
-    def part(start: int, stop: int) -> list[Result]:
+    def make() -> Callable[[Place], Result]:
         scratch = Scratch()
-        with np.errstate(all="ignore"):  # it holds for one thread only
-            return [task(place, scratch) for place in items[start:stop]]
 
-    bounds = [len(items) * n // number for n in range(number + 1)]
-    try:
-        with ThreadPoolExecutor(number) as pool:
-            return list(chain.from_iterable(pool.map(part, bounds[:-1], bounds[1:])))
-    except RuntimeError as error:
-        if isinstance(error.__context__, KeyboardInterrupt):  # while Python's lock was between two states
-            raise KeyboardInterrupt from error
-        raise
+        def quiet(place: Place) -> Result:
+            with np.errstate(all="ignore"):  # it holds for one thread only
+                return task(place, scratch)
+
+        return quiet
+
+    return in_threads(make, items, number)
 
 
 def folded(ufunc: np.ufunc, values: Vector, times: int) -> Vector:

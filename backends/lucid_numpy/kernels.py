@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lucid.kernels import forward_only
 from lucid.protocol import BackendInfo, Differentiable, Kernel
-from lucid_host import BCE, BCE_WITH_LOGITS
+from lucid_host import BCE, BCE_WITH_LOGITS, INSTRUCTIONS
 from lucid_numpy import INFO
 
 __all__ = ["NumpyBackend"]
@@ -20,7 +20,9 @@ class NumpyBackend:
     """NumPy, as lucid sees it."""
 
     info: BackendInfo = INFO
-    description: str = f"NumPy {np.__version__}"
+    description: str = f"NumPy {np.__version__}, " + (
+        f"kernels compiled for {INSTRUCTIONS}" if INSTRUCTIONS else "kernels of its own operations"
+    )
     xp: Any = xp
     bce: Kernel[Array] = BCE
     bce_with_logits: Kernel[Array] = BCE_WITH_LOGITS

@@ -9,11 +9,11 @@ Gradients that are to be differentiated again are computed in PyTorch's operatio
 from typing import Any, Final, TypeAlias
 
 import torch
+from numpy.typing import NDArray
 from torch._C._functorch import is_legacy_batchedtensor as is_batched  # by torch.autograd.grad
 
 from lucid.kernels import Residuals
-from lucid.protocol import LossSpec, Needs
-from lucid_host import HostKernel
+from lucid.protocol import Kernel, LossSpec, Needs
 from lucid_torch.formulas import DefinedKernel
 from lucid_torch.placement import ordinary, tensor_of, viewed, views
 
@@ -25,12 +25,12 @@ BY_INPUT: Final = Needs(input=True, target=False, weight=False)
 
 
 class HostLoss(torch.autograd.Function):
-    """Forward and backward of a `HostKernel`."""
+    """Forward and backward of a kernel of `lucid_host`."""
 
     @staticmethod
     def forward(
         ctx: Any,
-        host: HostKernel,
+        host: Kernel[NDArray[Any]],
         definition: DefinedKernel,
         spec: LossSpec,
         input: torch.Tensor,

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 import lucid_host
 from lucid.kernels import Residuals
 from lucid.protocol import BackendInfo, Differentiable, Gradients, Kernel, LossSpec, Needs
-from lucid_host import HostKernel
 from lucid_torch import INFO, formulas
 from lucid_torch.autograd import HostLoss, TransformedLoss
 from lucid_torch.formulas import DefinedKernel
@@ -30,13 +29,13 @@ class TorchKernel:
 
     Parameters
     ----------
-    host : HostKernel
+    host : Kernel
         What computes on NumPy arrays.
     definition : DefinedKernel
         What computes on everything else.
     """
 
-    host: HostKernel
+    host: Kernel[NDArray[Any]]
     definition: DefinedKernel
 
     def forward(
