@@ -13,7 +13,7 @@ import numpy as np
 from lucid.kernels import Residuals
 from lucid.protocol import Gradients, LossSpec, Needs
 from lucid.tiling import added, ratio
-from lucid_host._native import run
+from lucid_host._native import copy, run
 from lucid_host.kernels import HostKernel, native
 from lucid_host.walk import Array, Place, Problem, Scratch, cut, each_block
 
@@ -170,8 +170,13 @@ def contiguous(name: str, values: Array, scratch: Scratch) -> Array | float:
     """Give an array in the order of its elements; as a number, if it is one broadcast number."""
     if name not in {"x", "y"} and not any(values.strides):
         return float(values.flat[0])
-    dtype = values.dtype if values.dtype.char in KINDS else np.dtype(np.float64)
-    return scratch.load(name, values, dtype.newbyteorder("="))
+    known = values.dtype.char in KINDS
+    room: Array = scratch.rows(name, 1, values.size, values.dtype.newbyteorder("=") if known else np.float64)[
+        0
+    ]
+    if not copy(values, room):
+        np.copyto(room.reshape(values.shape), values, casting="unsafe")
+    return room
 
 
 def rounded(loss: float, dtype: np.dtype[Any]) -> Array:

@@ -81,9 +81,9 @@ template <bool wide, bool weighted> void losses(const Block &b, Piece &p)
         each([&b](V z, V y, V rest, V w, V v) { return logit_loss<wide, weighted>(b, z, y, rest, w, v); });
         if (any_far(p)) far_logit_losses<weighted>(p);
     } else if (p.hard) {
-        each([&b](V x, V, V rest, V w, V v) { return hard_loss<wide, weighted>(b, x, rest, w, v); });
+        each([&b](V x, V, V rest, V w, V v) { return hard_loss<wide, weighted, false>(b, x, rest, w, v); });
     } else {
-        each([&b](V x, V y, V rest, V w, V v) { return soft_loss<wide, weighted>(b, x, y, rest, w, v); });
+        each([&b](V x, V y, V rest, V w, V v) { return soft_loss<wide, weighted, false>(b, x, y, rest, w, v); });
     }
     finish(p);
 }
@@ -154,7 +154,8 @@ template <bool wide> Done direct(const Block &b, Piece &p, size_t start, Sum &su
 {
     typedef typename std::conditional<wide, double, float>::type X;
     const bool bytes = b.y.kind == 'B' || b.y.kind == '?';
-    if (b.x.kind != 'e' && (b.y.kind == b.x.kind || bytes) && (!b.w.data || b.w.kind == b.x.kind)) {
+    const bool common = b.x.kind != 'e' && (b.y.kind == b.x.kind || bytes) && (!b.w.data || b.w.kind == b.x.kind);
+    if (common && b.x.stride == 1 && b.y.stride == 1 && (!b.w.data || b.w.stride == 1)) {
         const X *xs = (const X *)b.x.data + start, *ws = b.w.data ? (const X *)b.w.data + start : nullptr;
         X *losses = b.losses ? (X *)b.losses + start : nullptr, *slopes = b.slopes ? (X *)b.slopes + start : nullptr;
         return bytes ? directly<X, uint8_t, wide>(b, xs, (const uint8_t *)b.y.data + start, ws, losses, slopes, sum)

@@ -3,9 +3,10 @@
 
 #include <stddef.h>
 
-// Contiguous elements, or, without data, one number for all of them.
+// Elements in a row of memory, or, without data, one number for all of them.
 struct Operand {
     const void *data;
+    ptrdiff_t stride; // from one to the next, in elements
     double number;
     char kind; // a letter of Python's struct module
 };

@@ -9,7 +9,6 @@
 
 namespace {
 
-constexpr double SAFE = 0x1p-120;   // a product of eight such numbers is normal, and no logarithm meets its bound
 constexpr double PRECISE = 1.2e-4;  // from here on what a piece's products lose, at most 1.2e-13, is nothing in a float
 
 // Products of a piece's numbers, and what they have lost
@@ -37,7 +36,7 @@ struct Products {
     {
         V whole = {};
         for (size_t j = 0; j < LANES; j += WIDTH) {
-            const V found = sign * precise_log(at(hi, j), at(lo, j));
+            const V found = sign * log_of<true, true>(at(hi, j), at(lo, j));
             whole += found;
             at(hi, j) = found;
             at(lo, j) = V{};
@@ -50,19 +49,25 @@ struct Products {
     }
 };
 
-// What a loop has seen. As integers, the bits of positive numbers are in order.
+// What a loop has seen, as integers: the bits of positive numbers are in order, and those of nan are the largest.
 struct Seen {
-    I largest = {}, signs = {}, soft = {};
+    I largest = {}, farthest = {}, signs = {}, soft = {}, least = I(all(1.0));
 
-    void see(V x)
+    void see(V x) // a number that is to be between 0 and 1
     {
-        const I bits = I(x);
-        largest = bits > largest ? bits : largest;
-        signs |= bits;
+        largest = I(x) > largest ? I(x) : largest;
+        signs |= I(x);
     }
 
-    // Whether all of them are between 0 and 1; -0 is not
-    bool inside() const { return !any(U(largest > int64_t(ONE)) | U(signs < 0)); }
+    void see_argument(V x) { least = I(x) < least ? I(x) : least; } // of a logarithm
+
+    void see_logit(V size) { farthest = I(size) > farthest ? I(size) : farthest; }
+
+    bool fit(const Block &b) const
+    {
+        const I bound = I(all(b.logits ? 0.0 : b.lowest > SAFE ? b.lowest : SAFE)); // `lowest` is at least `eps`
+        return !any(U(largest > int64_t(ONE)) | U(signs < 0) | U(soft) << 1 | U(farthest > I(all(FAR))) | U(least < bound));
+    }
 };
 
 // Each loss, one by one: into memory, or added up
@@ -72,26 +77,29 @@ template <class X, class Y, bool wide, Kind kind, bool weighted, bool stored>
 bool direct_losses(const Block &b, const X *xs, const Y *ys, const X *ws, X *losses, Sum &sum)
 {
     Seen seen;
-    I farthest = {}; // as bits; nan is farther than any
     Sum part;
     const V one = all(1.0);
     for (size_t i = 0; i < PIECE; i += WIDTH) {
         read_ahead(xs + i);
         read_ahead(ys + i);
         if (weighted) read_ahead(ws + i);
+        if (stored) write_ahead(losses + i);
         const V x = read(xs + i), y = read(ys + i), rest = 1.0 - y, w = weighted ? read(ws + i) : one;
-        if (kind == LOGITS) farthest = I(abs(x)) > farthest ? I(abs(x)) : farthest;
+        if (kind == LOGITS) seen.see_logit(abs(x));
         else seen.see(x);
         if (kind == HARD) seen.soft |= I(y * rest);
         else seen.see(y);
-        const Loss loss = kind == HARD   ? hard_loss<wide, weighted>(b, x, rest, w, one)
-                          : kind == SOFT ? soft_loss<wide, weighted>(b, x, y, rest, w, one)
+        if (kind == HARD) seen.see_argument(abs(x - rest));
+        if (kind == SOFT) seen.see_argument(min(x, 1.0 - x));
+        const Loss loss = kind == HARD   ? hard_loss<wide, weighted, true>(b, x, rest, w, one)
+                          : kind == SOFT ? soft_loss<wide, weighted, true>(b, x, y, rest, w, one)
                                          : logit_loss<wide, weighted>(b, x, y, rest, w, one);
         if (stored) write(losses + i, wide ? loss.hi + or_zero(loss.lo) : loss.hi);
-        else if (wide) add_to(at(part.hi, i % LANES), at(part.lo, i % LANES), loss.hi, or_zero(loss.lo));
+        else if (wide) add_to(at(part.hi, i % LANES), at(part.lo, i % LANES), loss.hi,
+                              weighted || kind == LOGITS ? or_zero(loss.lo) : loss.lo);
         else at(part.hi, i % LANES) += loss.hi;
     }
-    if (!seen.inside() || any(U(seen.soft) << 1) || any(U(V(farthest) <= FAR) + 1)) return false;
+    if (!seen.fit(b)) return false;
     if (!stored) sum.add(part.hi, part.lo, LANES);
     return true;
 }
@@ -107,6 +115,7 @@ bool direct_probabilities(const Block &b, const X *xs, const Y *ys, X *slopes, S
     for (size_t i = 0; i < PIECE; i += WIDTH) {
         read_ahead(xs + i);
         read_ahead(ys + i);
+        if (sloped) write_ahead(slopes + i);
         const V x = read(xs + i), y = read(ys + i), rest = 1.0 - y, sign = y - rest, t = x - rest, a = t * sign;
         soft |= I(y * rest);
         negative |= I(x);
@@ -131,6 +140,7 @@ bool direct_logits(const Block &b, const X *xs, const Y *ys, X *slopes, Sum &sum
     for (size_t i = 0; i < PIECE; i += WIDTH) {
         read_ahead(xs + i);
         read_ahead(ys + i);
+        if (sloped) write_ahead(slopes + i);
         const V z = read(xs + i), y = read(ys + i), rest = 1.0 - y, size = abs(z);
         farthest = max(size, farthest);
         least = min(y, least);

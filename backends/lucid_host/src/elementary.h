@@ -31,22 +31,24 @@ inline V log_of_parts(V k, V f)
 // x = 2^k (1 + f) for positive, normal x
 struct Parts { V k, f; };
 
+inline Parts parts_of(V x)
+{
+    const U i = U(x) + (ONE - SQRT_HALF);
+    const V m = V((i & 0x000fffffffffffff) + SQRT_HALF);
+    return {V((i >> 52) | 0x4330000000000000) - (0x1p52 + 1023.0), m - 1.0};
+}
+
 // The parts of x + lost, where `lost` is far below the last place of x
 inline Parts parts_of(V x, V lost)
 {
-    const U i = U(x) + (ONE - SQRT_HALF);
-    const V unit = V((2046ULL << 52) - (i & EXPONENT)); // 2^-k
-    const V m = V((i & 0x000fffffffffffff) + SQRT_HALF);
-    return {V((i >> 52) | 0x4330000000000000) - (0x1p52 + 1023.0), fma(lost, unit, m - 1.0)};
+    const Parts p = parts_of(x);
+    const V unit = V((2046ULL << 52) - ((U(x) + (ONE - SQRT_HALF)) & EXPONENT)); // 2^-k
+    return {p.k, fma(lost, unit, p.f)};
 }
 
-// log(x + lost) for 0 < x; `lost` is 0 where x is subnormal
-inline V precise_log(V x, V lost)
-{
-    const I tiny = x < 0x1p-1022;
-    const Parts p = parts_of(tiny ? x * 0x1p54 : x, lost);
-    return log_of_parts(tiny ? p.k - 54.0 : p.k, p.f);
-}
+// log x for 0 < x, from the parts of x, or of x 2^54 if x is subnormal
+inline V normalized(V x) { return x < 0x1p-1022 ? x * 0x1p54 : x; }
+inline V precise_log(V x, Parts p) { return log_of_parts(x < 0x1p-1022 ? p.k - 54.0 : p.k, p.f); }
 
 // log(1 + d) for 0 <= d <= 1
 inline Parts parts_of_one_plus(V d)
@@ -70,24 +72,17 @@ inline V precise_exp(V h)
     return V(U(p) + (U(shifted) << 52));
 }
 
-// ---- the same within 1e-11 of the result, for what is rounded to a narrower dtype; x is normal ----
+// ---- the same within 1.2e-10 of the result, for what is rounded to a narrower dtype; x is normal ----
 
 inline V rough_log_of_parts(V k, V f)
 {
     const V f2 = f * f, f4 = f2 * f2;
     // log(1 + f)/f, interpolated in Chebyshev's points
-    const V a = fma(f, -0.49999999992971805, 0.9999999999980869), b = fma(f, -0.25000002048164394, 0.333333334795741);
-    const V c = fma(f, -0.16666490142581625, 0.1999998295912731), d = fma(f, -0.12506640703431107, 0.14286366102434628);
-    const V e = fma(f, -0.09878969810992054, 0.11102988279786334), g = fma(f, -0.09342881451966843, 0.09054505550925004);
-    const V h = fma(f, -0.047177590533593855, 0.09089754509453518);
-    const V low = fma(f2, b, a), middle = fma(f2, d, c), high = fma(f4, h, fma(f2, g, e));
+    const V a = fma(f, -0.5000000030845538, 1.000000000048012), b = fma(f, -0.24999936585814816, 0.3333333084628052);
+    const V c = fma(f, -0.16670383652377296, 0.2000016963794254), d = fma(f, -0.12410885665961421, 0.14283798395270253);
+    const V g = fma(f, -0.10898112577877182, 0.11042736039719009), h = fma(f, -0.058456713350896375, 0.10636542375579953);
+    const V low = fma(f2, b, a), middle = fma(f2, d, c), high = fma(f2, h, g);
     return fma(k, LN2, f * fma(f4, fma(f4, high, middle), low));
-}
-
-inline V rough_log(V x, V lost)
-{
-    const Parts p = parts_of(x, lost);
-    return rough_log_of_parts(p.k, p.f);
 }
 
 inline V rough_exp(V h)
@@ -102,7 +97,12 @@ inline V rough_exp(V h)
 
 // ---- either ----
 
-template <bool wide> inline V log_of(V x, V lost) { return wide ? precise_log(x, lost) : rough_log(x, lost); }
+// log(x + lost) for 0 < x, where `lost` is far below the last place of x, and 0 where x is subnormal; or, without it, log x
+template <bool wide, bool normal, class... Lost> inline V log_of(V x, Lost... lost)
+{
+    const Parts p = parts_of(normal || !wide ? x : normalized(x), lost...);
+    return !wide ? rough_log_of_parts(p.k, p.f) : normal ? log_of_parts(p.k, p.f) : precise_log(x, p);
+}
 template <bool wide> inline V exp_minus(V h) { return wide ? precise_exp(h) : rough_exp(h); }
 template <bool wide> inline V log1p_of(V d)
 {

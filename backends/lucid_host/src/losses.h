@@ -29,11 +29,15 @@ inline Given given(V x, V rest)
     return {abs(t), t < 0.0 ? -lost : lost};
 }
 
-// -log(x + lost), at most `most`. The logarithm of 0 comes out as less than -700.
-template <bool wide> inline V minus_log(const Block &b, V x, V lost)
+constexpr double SAFE = 0x1p-120; // the logarithm of such a number meets no bound, and a product of eight is normal
+
+// -log(x + lost), at most `most`; `safe` promises that x is at least SAFE. The logarithm of 0 comes out as -709 or less.
+template <bool wide, bool safe, class... Lost> inline V minus_log(const Block &b, V x, Lost... lost)
 {
-    const V found = min(0.0 - log_of<wide>(x, lost), all(b.most));
-    return bounded(b) ? found : x > 0.0 ? found : all(b.most);
+    const V found = 0.0 - log_of<wide, safe>(x, lost...);
+    if (safe) return found;
+    const V least = min(found, all(b.most));
+    return bounded(b) ? least : x > 0.0 ? least : all(b.most);
 }
 
 // What rest has lost if it is 1 - y, rounded. Smoothed labels are rounded themselves.
@@ -62,16 +66,16 @@ inline Loss combine(const Block &b, V P, V N, V y, V rest, V w, V v)
     return {first, lost};
 }
 
-template <bool wide, bool weighted> inline Loss soft_loss(const Block &b, V x, V y, V rest, V w, V v)
+template <bool wide, bool weighted, bool safe> inline Loss soft_loss(const Block &b, V x, V y, V rest, V w, V v)
 {
-    const Given q = given(x, all(1.0));
-    return combine<wide, weighted>(b, minus_log<wide>(b, x, V{}), minus_log<wide>(b, q.rounded, q.lost), y, rest, w, v);
+    const V q = 1.0 - x, lost = (1.0 - q) - x;
+    return combine<wide, weighted>(b, minus_log<wide, safe>(b, x), minus_log<wide, safe>(b, q, lost), y, rest, w, v);
 }
 
-template <bool wide, bool weighted> inline Loss hard_loss(const Block &b, V x, V rest, V w, V v)
+template <bool wide, bool weighted, bool safe> inline Loss hard_loss(const Block &b, V x, V rest, V w, V v)
 {
     const Given a = given(x, rest);
-    const V l = minus_log<wide>(b, a.rounded, a.lost);
+    const V l = minus_log<wide, safe>(b, a.rounded, a.lost);
     if (!weighted) return {l, V{}};
     const V both = w * v, c = rest == 0.0 ? both : w, loss = bounded(b) ? c * l : times(c, l);
     return {loss, wide ? fma(c, l, -loss) + (rest == 0.0 ? fma(w, v, -both) : V{}) * l : V{}};
@@ -119,13 +123,13 @@ template <bool wide> inline void soft_slopes(const Block &b, Piece &p)
 {
     for (size_t i = 0; i < p.size; i += WIDTH) {
         const V x = at(p.x, i), y = at(p.y, i), w = at(p.w, i), low = all(b.lowest);
-        const Given q = given(x, all(1.0));
-        const V p_low = max(x, low), q_low = max(q.rounded, low), difference = p_low - y;
-        const V over = difference - y * ((p_low - x) + (q_low - q.rounded));
+        const V q = 1.0 - x, q_lost = (1.0 - q) - x;
+        const V p_low = max(x, low), q_low = max(q, low), difference = p_low - y;
+        const V over = difference - y * ((p_low - x) + (q_low - q));
         const V below = p_low * q_low, ratio = over == 0.0 ? V{} : over / below; // before the weight: it can't underflow
         V slope = times(w, ratio);
         if (wide) {
-            const V below_lost = fma(p_low, q_low, -below) + (q_low == q.rounded ? p_low * q.lost : V{});
+            const V below_lost = fma(p_low, q_low, -below) + (q_low == q ? p_low * q_lost : V{});
             const V left = fma(-ratio, below, over) + (((p_low - difference) - y) - ratio * below_lost);
             slope += or_zero(fma(w, ratio, -slope) + w * (left / below));
         }
@@ -138,15 +142,14 @@ template <bool wide> inline void other_slopes(const Block &b, Piece &p)
 {
     for (size_t i = 0; i < p.size; i += WIDTH) {
         const V x = at(p.x, i), y = at(p.y, i), rest = at(p.rest, i), w = at(p.w, i), v = at(p.v, i);
-        const Given q = given(x, all(1.0));
-        const V p_low = max(x, all(b.lowest)), q_low = max(q.rounded, all(b.lowest));
-        const I no_up = (q.rounded < b.eps) | (rest == 0.0), no_down = (x < b.eps) | (y == 0.0);
+        const V q = 1.0 - x, q_lost = (1.0 - q) - x;
+        const V p_low = max(x, all(b.lowest)), q_low = max(q, all(b.lowest));
+        const I no_up = (q < b.eps) | (rest == 0.0), no_down = (x < b.eps) | (y == 0.0);
         const V up = no_up ? V{} : rest / q_low, down = no_down ? V{} : y / p_low, c = w * v;
         const V first = times(w, up), second = times(c, down);
         V slope = first - second;
         if (wide) {
-            const V q_lost = q_low == q.rounded ? q.lost : V{};
-            const V up_lost = (fma(-up, q_low, rest) + (lost_by(b, y, rest) - up * q_lost)) / q_low;
+            const V up_lost = (fma(-up, q_low, rest) + (lost_by(b, y, rest) - (q_low == q ? up * q_lost : V{}))) / q_low;
             const V down_lost = fma(-down, p_low, y) / p_low;
             const V lost = fma(w, up, -first) - fma(c, down, -second) - fma(w, v, -c) * down;
             slope += or_zero(lost + (w * (no_up ? V{} : up_lost) - c * (no_down ? V{} : down_lost)));

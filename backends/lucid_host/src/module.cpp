@@ -4,6 +4,7 @@
 #include <Python.h>
 
 #include "block.h"
+#include "gather.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -53,18 +54,35 @@ struct Buffers {
     }
 };
 
-// 1 if the object can be worked on as it is, 0 if not, -1 with an exception
-static int take(PyObject *object, Buffers &buffers, int flags, Py_ssize_t size, Operand &operand)
+// Find the distance between neighbours in the order of C, in bytes, if it is the same everywhere
+static bool find_stride(const Py_buffer &view, Py_ssize_t &stride)
 {
-    operand = Operand{nullptr, 1.0, 0};
+    Py_ssize_t row = 0; // the stride that the next axis to the left must have
+    bool found = false;
+    stride = view.itemsize;
+    for (int axis = view.ndim - 1; axis >= 0; axis--) {
+        if (view.shape[axis] == 1) continue;
+        if (found && view.strides[axis] != row) return false;
+        if (!found) stride = view.strides[axis];
+        found = true;
+        row = view.strides[axis] * view.shape[axis];
+    }
+    return true;
+}
+
+// 1 if the object can be worked on as it is, 0 if not, -1 with an exception
+static int take(PyObject *object, Buffers &buffers, bool result, Py_ssize_t size, Operand &operand)
+{
+    operand = Operand{nullptr, 1, 1.0, 0};
     if (object == Py_None) return 1;
     if (PyFloat_Check(object)) {
         operand.number = PyFloat_AsDouble(object);
         return 1;
     }
     Py_buffer &view = buffers.views[buffers.used];
-    if (PyObject_GetBuffer(object, &view, flags | PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) < 0) {
-        // not contiguous, or of a dtype that has no letter
+    const int flags = PyBUF_FORMAT | (result ? PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS : PyBUF_STRIDES);
+    if (PyObject_GetBuffer(object, &view, flags) < 0) {
+        // a result that is not contiguous, or a dtype that has no letter
         if (!PyErr_ExceptionMatches(PyExc_BufferError) && !PyErr_ExceptionMatches(PyExc_ValueError)) return -1;
         PyErr_Clear();
         return 0;
@@ -72,19 +90,22 @@ static int take(PyObject *object, Buffers &buffers, int flags, Py_ssize_t size, 
     buffers.used++;
     const char *format = view.format ? view.format : "B";
     if (strlen(format) != 1 || !strchr("?bBhHiIlLqQefd", format[0])) return 0;
-    if ((uintptr_t)view.buf % (uintptr_t)view.itemsize) return 0;
+    Py_ssize_t stride;
+    if (!find_stride(view, stride)) return 0;
+    if ((uintptr_t)view.buf % (uintptr_t)view.itemsize || stride % view.itemsize) return 0;
     if (size >= 0 && view.len != size * view.itemsize) {
         PyErr_SetString(PyExc_ValueError, "the arrays are of different sizes");
         return -1;
     }
     operand.data = view.buf;
+    operand.stride = stride / view.itemsize;
     operand.kind = format[0];
     return 1;
 }
 
 PyDoc_STRVAR(run_doc,
 "run(logits, add, input, target, weight, pos_weight, upstream, losses, slopes, ignored, by_weight, numbers)\n--\n\n"
-"Work on one block; return (sum, lost, count, lost), or None if an array is not contiguous, aligned and of a known dtype.\n\n"
+"Work on one block; return (sum, lost, count, lost), or None if an array's elements are not evenly spaced, aligned and of a known dtype.\n\n"
 "`numbers` are (divisor, most, eps, lowest, smoothing). See `Block` in block.h.");
 
 static PyObject *run(PyObject *, PyObject *const *arguments, Py_ssize_t number)
@@ -97,7 +118,7 @@ static PyObject *run(PyObject *, PyObject *const *arguments, Py_ssize_t number)
     Operand *const operands[] = {&b.x, &b.y, &b.w, &b.v, &b.upstream};
     Py_ssize_t size = -1;
     for (int i = 0; i < OPERANDS; i++) {
-        const int found = take(arguments[2 + i], buffers, 0, size, *operands[i]);
+        const int found = take(arguments[2 + i], buffers, false, size, *operands[i]);
         if (found < 0) return nullptr;
         if (!found || (i < 2 && !operands[i]->data)) Py_RETURN_NONE;
         if (i == 0) size = buffers.views[0].len / buffers.views[0].itemsize;
@@ -106,7 +127,7 @@ static PyObject *run(PyObject *, PyObject *const *arguments, Py_ssize_t number)
     void **const results[] = {&b.losses, &b.slopes};
     for (int i = 0; i < RESULTS; i++) {
         Operand result;
-        const int found = take(arguments[2 + OPERANDS + i], buffers, PyBUF_WRITABLE, size, result);
+        const int found = take(arguments[2 + OPERANDS + i], buffers, true, size, result);
         if (found < 0) return nullptr;
         if (!found || (result.data && result.kind != b.x.kind)) Py_RETURN_NONE;
         *results[i] = (void *)result.data;
@@ -127,8 +148,46 @@ static PyObject *run(PyObject *, PyObject *const *arguments, Py_ssize_t number)
     return Py_BuildValue("dddd", b.sum, b.sum_lost, b.count, b.count_lost);
 }
 
+PyDoc_STRVAR(copy_doc,
+"copy(source, target)\n--\n\n"
+"Copy an array's elements into a contiguous one of the same dtype and size; return whether that was possible.");
+
+static PyObject *copy(PyObject *, PyObject *const *arguments, Py_ssize_t number)
+{
+    if (number != 2) return PyErr_Format(PyExc_TypeError, "copy takes 2 arguments, not %zd", number);
+    Buffers buffers;
+    Operand target;
+    const int found = take(arguments[1], buffers, true, -1, target);
+    if (found <= 0) return found ? nullptr : PyBool_FromLong(0);
+    Py_buffer &to = buffers.views[0], &from = buffers.views[1];
+    if (PyObject_GetBuffer(arguments[0], &from, PyBUF_STRIDES | PyBUF_FORMAT) < 0) {
+        PyErr_Clear(); // a dtype that has no letter
+        return PyBool_FromLong(0);
+    }
+    buffers.used++;
+    Layout layout = {(const char *)from.buf, from.ndim, {}, {}};
+    bool aligned = from.ndim > 0 && from.ndim <= AXES && (uintptr_t)from.buf % (uintptr_t)from.itemsize == 0;
+    for (int k = 0; aligned && k < from.ndim; k++) {
+        layout.shape[k] = from.shape[k];
+        layout.strides[k] = from.strides[k];
+        aligned = from.strides[k] % from.itemsize == 0;
+    }
+    if (!aligned || from.len != to.len || !from.format || from.format[0] != target.kind || from.format[1])
+        return PyBool_FromLong(0);
+    Py_BEGIN_ALLOW_THREADS
+    switch (from.len ? from.itemsize : 0) {
+    case 1: gather<uint8_t>(layout, to.buf); break;
+    case 2: gather<uint16_t>(layout, to.buf); break;
+    case 4: gather<uint32_t>(layout, to.buf); break;
+    case 8: gather<uint64_t>(layout, to.buf); break;
+    }
+    Py_END_ALLOW_THREADS
+    return PyBool_FromLong(1);
+}
+
 static PyMethodDef methods[] = {
     {"run", (PyCFunction)(void (*)(void))run, METH_FASTCALL, run_doc},
+    {"copy", (PyCFunction)(void (*)(void))copy, METH_FASTCALL, copy_doc},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -44,11 +44,25 @@ inline uint16_t to_half(double x)
 
 // ---- between a block and its pieces ----
 
-template <class T> inline void copy(double *__restrict to, const void *data, size_t start, size_t size)
+template <class T> inline double widened(T value) { return (double)value; }
+struct Half { uint16_t bits; };
+template <> inline double widened<Half>(Half value) { return from_half(value.bits); }
+
+template <class T> void copy(double *__restrict to, const Operand &operand, size_t start, size_t size)
 {
-    const T *from = (const T *)data + start;
-    for (size_t i = 0; i < size; i += 64 / sizeof(T)) read_ahead(from + i, PIECE * sizeof(T));
-    for (size_t i = 0; i < size; i++) to[i] = (double)from[i];
+    const ptrdiff_t stride = operand.stride, width = (ptrdiff_t)sizeof(T) * (stride < 0 ? -stride : stride);
+    for (size_t done = 0; done < size; done += LANES, to += LANES) {
+        const T *from = (const T *)operand.data + (ptrdiff_t)(start + done) * stride;
+        const size_t n = size - done < LANES ? size - done : LANES;
+        for (size_t i = 0; i < n && width; i += width < 64 ? 64 / width : 1)
+            read_ahead(from + (ptrdiff_t)(i + PIECE) * stride, 0);
+        if (stride == 1)
+            for (size_t i = 0; i < n; i++) to[i] = widened(from[i]);
+        else if (stride == 2) // of which compilers make vectors, too
+            for (size_t i = 0; i < n; i++) to[i] = widened(from[2 * i]);
+        else
+            for (size_t i = 0; i < n; i++) to[i] = widened(from[(ptrdiff_t)i * stride]);
+    }
 }
 
 void load(double *__restrict to, const Operand &from, size_t start, size_t size)
@@ -57,21 +71,19 @@ void load(double *__restrict to, const Operand &from, size_t start, size_t size)
     case 0:
         for (size_t i = 0; i < size; i++) to[i] = from.number;
         break;
-    case 'e':
-        for (size_t i = 0; i < size; i++) to[i] = from_half(((const uint16_t *)from.data)[start + i]);
-        break;
-    case 'd': return copy<double>(to, from.data, start, size);
-    case 'f': return copy<float>(to, from.data, start, size);
-    case '?': case 'B': return copy<unsigned char>(to, from.data, start, size);
-    case 'b': return copy<signed char>(to, from.data, start, size);
-    case 'H': return copy<unsigned short>(to, from.data, start, size);
-    case 'h': return copy<short>(to, from.data, start, size);
-    case 'I': return copy<unsigned int>(to, from.data, start, size);
-    case 'i': return copy<int>(to, from.data, start, size);
-    case 'L': return copy<unsigned long>(to, from.data, start, size);
-    case 'l': return copy<long>(to, from.data, start, size);
-    case 'Q': return copy<unsigned long long>(to, from.data, start, size);
-    case 'q': return copy<long long>(to, from.data, start, size);
+    case 'e': return copy<Half>(to, from, start, size);
+    case 'd': return copy<double>(to, from, start, size);
+    case 'f': return copy<float>(to, from, start, size);
+    case '?': case 'B': return copy<unsigned char>(to, from, start, size);
+    case 'b': return copy<signed char>(to, from, start, size);
+    case 'H': return copy<unsigned short>(to, from, start, size);
+    case 'h': return copy<short>(to, from, start, size);
+    case 'I': return copy<unsigned int>(to, from, start, size);
+    case 'i': return copy<int>(to, from, start, size);
+    case 'L': return copy<unsigned long>(to, from, start, size);
+    case 'l': return copy<long>(to, from, start, size);
+    case 'Q': return copy<unsigned long long>(to, from, start, size);
+    case 'q': return copy<long long>(to, from, start, size);
     }
 }
 

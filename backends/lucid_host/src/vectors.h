@@ -75,14 +75,19 @@ template <class T> inline V read(const T *from)
     memcpy(&values, from, sizeof values);
     return __builtin_convertvector(values, V);
 }
-template <> inline V read<uint8_t>(const uint8_t *from)
-{
-    VectorOf<uint8_t>::type values;
-    memcpy(&values, from, sizeof values);
-    return __builtin_convertvector(__builtin_convertvector(values, VectorOf<int32_t>::type), V);
-}
 #if defined(__AVX512F__)
 template <> inline V read<float>(const float *from) { return (V)_mm512_cvtps_pd(_mm256_loadu_ps(from)); }
+template <> inline V read<uint8_t>(const uint8_t *from)
+{
+    return (V)_mm512_cvtepi32_pd(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)from)));
+}
+#elif defined(__AVX2__) && defined(__FMA__)
+template <> inline V read<uint8_t>(const uint8_t *from)
+{
+    int32_t values;
+    memcpy(&values, from, sizeof values);
+    return (V)_mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(values)));
+}
 #endif
 
 template <class T> inline void write(T *to, V from)
@@ -96,5 +101,6 @@ template <> inline void write<float>(float *to, V from) { _mm256_storeu_ps(to, _
 
 // Ask for what will be read soon: a processor by itself stops at the end of a page, and waits while it calculates
 inline void read_ahead(const void *from, size_t bytes = 2048) { __builtin_prefetch((const char *)from + bytes); }
+inline void write_ahead(void *to) { __builtin_prefetch((char *)to + 2048, 1); }
 
 } // namespace
