@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("early_threads")
 THREADS = 16
 RANDOM = np.random.default_rng(0)
 P, Y, W = RANDOM.random(2**20 + 3), RANDOM.integers(0, 2, 2**20 + 3), RANDOM.uniform(0.5, 2, 2**20 + 3)
-SIZES = (1, 32, 1000, 2**15 + 3, 2**20 + 3)  # in Python, in a block, in several, quickly, and in threads
+SIZES = (1, 32, 1000, 2**15 + 3, 2**20 + 3)  # in a piece, in a block, in several, and in threads
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
-"""Few elements are computed in Python's floats: with the same bits, and no less care."""
+"""Few elements are computed as many are: with the same bits, and no less care."""
 
 import numpy as np
 import pytest
 
 from lucid import nn
-from lucid_host.few import MOST
 
 RANDOM = np.random.default_rng(2)
 LABELS = {
@@ -19,10 +18,9 @@ LABELS = {
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_an_element_has_the_same_bits_among_few_and_among_many(dtype, labels) -> None:
     x, y = RANDOM.uniform(0.001, 1, (4, 8)).astype(dtype), LABELS[labels].reshape(4, 8)
-    times = MOST // x.size + 1
     for reduction in ("none", "sum"):
         few = nn.BCELoss(reduction=reduction).value_and_grad(x, y)
-        many = nn.BCELoss(reduction=reduction).value_and_grad(np.tile(x, (times, 1)), np.tile(y, (times, 1)))
+        many = nn.BCELoss(reduction=reduction).value_and_grad(np.tile(x, (40, 1)), np.tile(y, (40, 1)))
         assert np.array_equal(few[1], many[1][:4])
         if reduction == "none":
             assert np.array_equal(few[0], many[0][:4])

@@ -20,15 +20,7 @@ from lucid.kernels import FAR
 from lucid.protocol import LossSpec
 from lucid_host import careful
 from lucid_host.operands import Mask, Operands
-from lucid_host.plain import logit_losses, logit_slopes, probability_losses, probability_slopes
-from lucid_host.sums import (
-    decay,
-    is_negative,
-    is_one,
-    logit_groups,
-    positive_part,
-    probability_groups,
-)
+from lucid_host.operations import decay, is_negative, is_one, positive_part
 from lucid_host.walk import Factor, Vector
 
 __all__ = ["LOSS_ROWS", "SLOPE_ROWS", "LogitBlock", "ProbabilityBlock"]
@@ -42,9 +34,6 @@ class ProbabilityBlock:
     """The loss from probabilities."""
 
     knows_hard = True
-    groups = staticmethod(probability_groups)
-    plain_losses = staticmethod(probability_losses)
-    plain_slopes = staticmethod(probability_slopes)
 
     def dtype(self, input: Vector, plain: bool) -> type[np.floating[Any]]:
         """In which each element is computed: in a wider one than its own, if there is one."""
@@ -132,9 +121,6 @@ class LogitBlock:
     """The loss from logits."""
 
     knows_hard = False
-    groups = staticmethod(logit_groups)
-    plain_losses = staticmethod(logit_losses)
-    plain_slopes = staticmethod(logit_slopes)
 
     def dtype(self, input: Vector, plain: bool) -> type[np.floating[Any]]:
         """In which each element is computed: without weights, float32 is good enough for itself."""

@@ -1,8 +1,6 @@
 """The kernels that walk over the blocks of host memory; `lucid_host.blocks` is what is done with a block."""
 
 from dataclasses import dataclass
-from functools import partial
-from itertools import repeat
 from math import nan
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -13,10 +11,8 @@ from lucid.kernels import ArrayKernel, Logits, Probabilities, Residuals
 from lucid.protocol import Gradients, LossSpec, Needs
 from lucid.tiling import BLOCK, TiledKernel, added, lost_by_product, ratio
 from lucid_host.blocks import LOSS_ROWS, SLOPE_ROWS, LogitBlock, ProbabilityBlock
-from lucid_host.few import Few, FewLogits, FewProbabilities, elements
 from lucid_host.operands import Block, is_plain, prepared
-from lucid_host.quick import may_be_quick, quick_sum
-from lucid_host.walk import Array, Place, Problem, Scratch, Vector, cut, each_block, most, places, total
+from lucid_host.walk import Array, Place, Problem, Scratch, Vector, cut, each_block, total
 
 __all__ = ["BCE", "BCE_WITH_LOGITS", "HostKernel"]
 
@@ -43,14 +39,11 @@ class HostKernel:
     ----------
     arithmetic : ProbabilityBlock or LogitBlock
         What is done with a block.
-    few : FewProbabilities or FewLogits
-        What is done instead with few elements.
     definition : ArrayKernel
         What is done with special elements, and for the gradients of target and weight.
     """
 
     arithmetic: ProbabilityBlock | LogitBlock
-    few: FewProbabilities | FewLogits
     definition: ArrayKernel
 
     def forward(
@@ -65,9 +58,6 @@ class HostKernel:
     ) -> tuple[Array, Residuals]:
         """Compute the loss; see `lucid.protocol.Kernel`."""
         operands = (input, target, weight, pos_weight)
-        added_up = spec.reduction != "none" or isinstance(self.few, FewProbabilities)
-        if added_up and (at := elements(self.few, spec, operands)) is not None:
-            return self.forward_few(spec, operands, at, needs_grad=needs_grad)
         with np.errstate(all="ignore"):
             if spec.reduction == "none":
                 return self.unreduced(spec, operands), Residuals(operands, None, None)
@@ -83,77 +73,34 @@ class HostKernel:
         self, spec: LossSpec, input: Array, target: Array, weight: Array | None, pos_weight: Array | None
     ) -> tuple[Array, Array]:
         """Compute the loss and its gradient by the input; see `lucid.protocol.Kernel`."""
-        few, operands = self.few, (input, target, weight, pos_weight)
-        if isinstance(few, FewProbabilities) and (at := elements(few, spec, operands)) is not None:
-            loss, residuals = self.forward_few(spec, operands, at, needs_grad=False)
-            return loss, slopes_few(few, at, input, None, residuals.denominator or 1.0)
         loss, residuals = self.forward(spec, input, target, weight, pos_weight, needs_grad=True)
         gradient = self.backward(spec, residuals, None, BY_INPUT)[0]
         assert gradient is not None
         return loss, gradient
 
-    def forward_few(
-        self, spec: LossSpec, operands: Problem, at: Few, *, needs_grad: bool
-    ) -> tuple[Array, Residuals]:
-        """Compute the loss of few elements."""
-        input = operands[0]
-        if spec.reduction == "none":
-            result = np.array(self.few.losses(at), native(input)).reshape(input.shape)
-            return result, Residuals(operands, None, None)
-        loss, denominator = self.few.sum(at), None
-        if spec.reduction != "sum":
-            denominator = float(input.size)
-            loss /= denominator
-        ready = None
-        if needs_grad and isinstance(self.few, FewProbabilities):
-            ready = [slopes_few(self.few, at, input, None, denominator or 1.0)]
-        return np.array(loss, native(input)), Residuals(operands, denominator, loss, ready)
-
     def unreduced(self, spec: LossSpec, operands: Problem) -> Array:
         """Compute the loss of each element."""
         result = np.empty(operands[0].shape, native(operands[0]))
 
-        plain = is_plain(spec, operands) and spec.eps is None and spec.ignore_index is None
-
         def compute(place: Place, scratch: Scratch) -> None:
-            parts, out = cut(operands, place), result[place]
-            if plain and self.arithmetic.plain_losses(parts[0], parts[1], out, scratch):
-                return
-            for small in places(out, BLOCK):
-                some = cut(parts, small)
-                block = prepared(self.arithmetic, spec, some, scratch, self.dtype(spec, some))
-                self.losses(spec, some, block, scratch, out[small])
+            parts = cut(operands, place)
+            block = prepared(self.arithmetic, spec, parts, scratch, self.dtype(spec, parts))
+            self.losses(spec, parts, block, scratch, result[place])
 
-        each_block(compute, result, most(result.size, result.dtype.itemsize))
+        each_block(compute, result, BLOCK)
         return result
 
-    def reduced(
-        self, spec: LossSpec, operands: Problem, slope: Slope | None = None
-    ) -> tuple[float, float | None]:
+    def reduced(self, spec: LossSpec, operands: Problem, slope: Slope | None) -> tuple[float, float | None]:
         """Compute the loss and its denominator, unrounded, and write the derivatives if they are wanted."""
         input = operands[0]
-
-        def visit(place: Place, scratch: Scratch, kept: Vector | None) -> None:
-            assert slope is not None
-            parts, part = cut(operands, place), cut_slope(slope, place)
-            if kept is None or not is_plain(spec, parts) or kept.dtype != native(input):
-                self.by_input(spec, parts, part, scratch)
-            else:
-                self.by_input_of_kept(parts, kept, part, scratch)
-
-        if may_be_quick(spec, input):
-            wanted = None if slope is None else visit
-            loss = quick_sum(self.arithmetic, partial(self.wide, spec), wanted, spec, operands)
-            if loss is not None:
-                return (loss, None) if spec.reduction == "sum" else (loss / input.size, float(input.size))
-            slope = None  # they have been written
+        dtype = np.float32 if input.dtype == np.float16 and not is_tiny(spec.eps) else np.float64
 
         def add(place: Place, scratch: Scratch) -> tuple[Exactly, Exactly]:
             parts = cut(operands, place)
-            block = prepared(self.arithmetic, spec, parts, scratch, wide_dtype(spec, input))
+            block = prepared(self.arithmetic, spec, parts, scratch, dtype)
             count, sum_ = counted(spec, block), total(self.losses(spec, parts, block, scratch))
             if slope is not None:
-                visit(place, scratch, None)
+                self.by_input(spec, parts, cut_slope(slope, place), scratch)
             return sum_, count
 
         pieces = each_block(add, input, BLOCK)
@@ -161,16 +108,6 @@ class HostKernel:
         if spec.reduction == "sum":
             return added(losses), None
         return ratio(losses, counts), added(counts)
-
-    def wide(self, spec: LossSpec, parts: Problem) -> Vector:
-        """Compute the loss of each element, unrounded."""
-        scratch, input = Scratch(), parts[0]
-        result = np.empty(input.shape, wide_dtype(spec, input))
-        for place in places(input, BLOCK):
-            some = cut(parts, place)
-            block = prepared(self.arithmetic, spec, some, scratch, wide_dtype(spec, input))
-            self.losses(spec, some, block, scratch, result[place])
-        return result.reshape(-1)
 
     def losses(
         self, spec: LossSpec, parts: Problem, block: Block, scratch: Scratch, result: Array | None = None
@@ -198,9 +135,6 @@ class HostKernel:
         if needs == BY_INPUT and ones and (found := residuals.given_away()) is not None:
             return found, None, None
         divisor = nan if residuals.denominator == 0 else residuals.denominator or 1.0
-        few = self.few if isinstance(self.few, FewProbabilities) and needs == BY_INPUT else None
-        if few is not None and (at := elements(few, spec, residuals.operands)) is not None:
-            return slopes_few(few, at, input, grad_output, divisor), None, None
         with np.errstate(all="ignore"):
             if needs.input:
                 upstream: Array | float = 1.0
@@ -223,20 +157,10 @@ class HostKernel:
                 )
         return by_input, by_target, by_weight
 
-    def by_input(self, spec: LossSpec, operands: Problem, slope: Slope, scratch: Scratch) -> None:
-        """Write the derivatives by the input."""
-        for place in places(operands[0], BLOCK):
-            parts = cut(operands, place)
-            block = prepared(self.arithmetic, spec, parts, scratch, self.dtype(spec, parts))
-            self.write_slopes(spec, parts, block, cut_slope(slope, place), scratch)
-
-    def by_input_of_kept(self, parts: Problem, kept: Vector, slope: Slope, scratch: Scratch) -> None:
-        """Write the derivatives by the input, without weights, from what `Groups.kept` holds."""
-        x, y = scratch.load("x", parts[0], kept.dtype), scratch.load("y", parts[1], kept.dtype)
-        out = slope.gradient
-        flat = out.reshape(-1) if out.flags.c_contiguous else np.empty(x.size, out.dtype)
-        self.arithmetic.plain_slopes(x, y, kept, 1 / slope.divisor, flat, scratch)
-        store(flat, out)
+    def by_input(self, spec: LossSpec, parts: Problem, slope: Slope, scratch: Scratch) -> None:
+        """Write the derivatives of a block by the input."""
+        block = prepared(self.arithmetic, spec, parts, scratch, self.dtype(spec, parts))
+        self.write_slopes(spec, parts, block, slope, scratch)
 
     def write_slopes(
         self, spec: LossSpec, parts: Problem, block: Block, slope: Slope, scratch: Scratch
@@ -260,23 +184,6 @@ class HostKernel:
     def dtype(self, spec: LossSpec, parts: Problem) -> type[np.floating[Any]]:
         """The dtype that each element is computed in."""
         return np.float64 if is_tiny(spec.eps) else self.arithmetic.dtype(parts[0], is_plain(spec, parts))
-
-
-def slopes_few(
-    few: FewProbabilities, at: Few, input: Array, grad_output: Array | None, divisor: float
-) -> Array:
-    """Compute the derivatives of few elements by the input."""
-    if grad_output is None or grad_output.ndim == 0:
-        factor = 1.0 if grad_output is None else float(grad_output)
-        slopes = few.slopes(at, repeat(factor / divisor))
-    else:
-        slopes = few.slopes(at, [factor / divisor for factor in grad_output.ravel().tolist()])
-    return np.array(slopes, native(input)).reshape(input.shape)
-
-
-def wide_dtype(spec: LossSpec, input: Array) -> type[np.floating[Any]]:
-    """The dtype that a block is computed in."""
-    return np.float32 if input.dtype == np.float16 and not is_tiny(spec.eps) else np.float64
 
 
 def is_tiny(eps: float | None) -> bool:
@@ -326,5 +233,5 @@ def pick(parts: Problem, special: Vector) -> Any:
     return (None if each is None else each.ravel()[special] for each in parts)
 
 
-BCE: Final = HostKernel(ProbabilityBlock(), FewProbabilities(), ArrayKernel(xp, Probabilities()))
-BCE_WITH_LOGITS: Final = HostKernel(LogitBlock(), FewLogits(), ArrayKernel(xp, Logits()))
+BCE: Final = HostKernel(ProbabilityBlock(), ArrayKernel(xp, Probabilities()))
+BCE_WITH_LOGITS: Final = HostKernel(LogitBlock(), ArrayKernel(xp, Logits()))

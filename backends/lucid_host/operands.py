@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lucid.protocol import LossSpec
-from lucid_host.sums import BITS, hard_rest, in_unit_interval, is_one
+from lucid_host.operations import BITS, hard_rest, in_unit_interval, is_one
 from lucid_host.walk import Array, Factor, Problem, Scratch, Vector
 
 __all__ = ["Arithmetic", "Block", "Operands", "is_plain", "prepared"]

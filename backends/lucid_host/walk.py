@@ -5,7 +5,7 @@ the layout of the memory changes a bit of a result.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -25,8 +25,6 @@ __all__ = [
     "cut",
     "each_block",
     "folded",
-    "most",
-    "of_each",
     "places",
     "total",
 ]
@@ -40,10 +38,6 @@ Result = TypeVar("Result")
 
 ENOUGH: Final = 1 << 22
 """Elements that are worth a thread."""
-
-MANY: Final = 1 << 23
-"""Elements from which on blocks are large."""
-
 
 LINE: Final = 64
 """Bytes of a line of the cache."""
@@ -106,25 +100,9 @@ def aligned(number: int, size: int, dtype: np.dtype[Any]) -> Array:
     return memory[start : start + number * width].reshape(number, width).view(dtype)
 
 
-def most(size: int, itemsize: int) -> int:
-    """Choose how many elements a block has: it depends on the size alone, as results do on the blocks.
-
-    Small blocks stay in a second-level cache; large ones keep threads from waiting for the interpreter's
-    lock, which each call of NumPy gives up and takes again.
-    """
-    return (1 << 19 if size >= MANY else 1 << 18) // itemsize
-
-
 def places(array: Array, size: int) -> list[Place]:
     """Cut an array into blocks."""
     return list(blocks(array.shape, size)) if array.size else []
-
-
-def of_each(function: Callable[..., Array], *problems: Problem) -> Problem:
-    """Apply a function to the inputs, to the targets, and to the weights that there are."""
-    return cast(
-        "Problem", tuple(None if each[0] is None else function(*each) for each in zip(*problems, strict=True))
-    )
 
 
 def cut(operands: Problem, place: Place) -> Problem:
