@@ -110,7 +110,7 @@ template <bool weighted> inline V hard_slope(const Block &b, const Piece &p, siz
 {
     const V rest = at(p.rest, i), w = at(p.w, i), a = given(at(p.x, i), rest).rounded;
     const V above = rest == 0.0 ? -(weighted ? w * at(p.v, i) : w) : w;
-    return (a < b.eps) | (above == 0.0) ? V{} : above / max(a, all(b.lowest)); // 0/0 is 0
+    return ((a < b.eps) | (above == 0.0)) ? V{} : above / max(a, all(b.lowest)); // 0/0 is 0
 }
 
 template <bool weighted> inline void hard_slopes(const Block &b, Piece &p)
@@ -133,7 +133,7 @@ template <bool wide> inline void soft_slopes(const Block &b, Piece &p)
             const V left = fma(-ratio, below, over) + (((p_low - difference) - y) - ratio * below_lost);
             slope += or_zero(fma(w, ratio, -slope) + w * (left / below));
         }
-        at(p.hi, i) = (y == 0.0) | (y == 1.0) ? hard_slope<false>(b, p, i) : slope;
+        at(p.hi, i) = ((y == 0.0) | (y == 1.0)) ? hard_slope<false>(b, p, i) : slope;
     }
 }
 
