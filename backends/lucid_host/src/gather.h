@@ -3,6 +3,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#include <utility>
 
 enum { AXES = 64 }; // NumPy's most
 
@@ -13,25 +16,61 @@ struct Layout {
     ptrdiff_t shape[AXES], strides[AXES];
 };
 
-// Two axes, tile by tile: of the one on which the source lies together (i), and the last one (j). A tile reads whole lines
-// of the cache, few enough at a time that none is lost to another, as they may all fall on one place of it.
+// A square of elements, whose rows are vectors of 16 bytes
+template <class T> struct Square {
+    typedef T Row __attribute__((vector_size(16)));
+    static constexpr ptrdiff_t N = 16 / sizeof(T);
+    Row rows[N];
+
+    // Exchange the off-diagonal squares of `W` elements in each pair of rows that are W apart
+    template <ptrdiff_t W, size_t... L> void exchange(std::index_sequence<L...>)
+    {
+        for (ptrdiff_t i = 0; i < N; i++)
+            if (!(i & W)) {
+                const Row a = rows[i], b = rows[i + W];
+                rows[i] = __builtin_shufflevector(a, b, (L & W ? N + L - W : L)...);
+                rows[i + W] = __builtin_shufflevector(a, b, (L & W ? N + L : L + W)...);
+            }
+    }
+
+    void transpose()
+    {
+        const auto all = std::make_index_sequence<N>{};
+        if constexpr (N > 8) exchange<8>(all);
+        if constexpr (N > 4) exchange<4>(all);
+        if constexpr (N > 2) exchange<2>(all);
+        exchange<1>(all);
+    }
+};
+
+// Two axes, tile by tile: of the one on which the source lies together (i), and the last one (j). A tile has a line of the
+// cache in each direction, and each line is read or written once: many of them may fall on one place of the cache.
 template <class T>
 static void copy_tiles(const char *from, T *to, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t down, ptrdiff_t right,
                        ptrdiff_t row)
 {
-    constexpr ptrdiff_t TALL = 64 / sizeof(T), WIDE = 8, AHEAD = 4 * WIDE;
-    for (ptrdiff_t j = 0; j < columns; j += WIDE)
-        for (ptrdiff_t i = 0; i < rows; i += TALL) {
-            const ptrdiff_t height = rows - i < TALL ? rows - i : TALL, width = columns - j < WIDE ? columns - j : WIDE;
+    constexpr ptrdiff_t N = Square<T>::N, LINE = 64 / sizeof(T);
+    alignas(64) T tile[LINE][LINE];
+    for (ptrdiff_t j = 0; j < columns; j += LINE)
+        for (ptrdiff_t i = 0; i < rows; i += LINE) {
+            const ptrdiff_t height = rows - i < LINE ? rows - i : LINE, width = columns - j < LINE ? columns - j : LINE;
             const char *corner = from + i * down + j * right;
-            for (ptrdiff_t n = 0; n < width; n++) __builtin_prefetch(corner + (n + AHEAD) * right);
-            T *target = to + i * row + j;
-            if (width == WIDE)
+            if (down != sizeof(T) || height < LINE || width < LINE) {
                 for (ptrdiff_t m = 0; m < height; m++)
-                    for (ptrdiff_t n = 0; n < WIDE; n++) target[m * row + n] = *(const T *)(corner + m * down + n * right);
-            else
-                for (ptrdiff_t m = 0; m < height; m++)
-                    for (ptrdiff_t n = 0; n < width; n++) target[m * row + n] = *(const T *)(corner + m * down + n * right);
+                    for (ptrdiff_t n = 0; n < width; n++)
+                        to[(i + m) * row + j + n] = *(const T *)(corner + m * down + n * right);
+                continue;
+            }
+            for (ptrdiff_t n = 0; n < LINE; n += N) {
+                for (ptrdiff_t k = 0; k < N; k++) __builtin_prefetch(corner + (n + k + 2 * LINE) * right);
+                for (ptrdiff_t m = 0; m < LINE; m += N) {
+                    Square<T> square;
+                    for (ptrdiff_t k = 0; k < N; k++) memcpy(&square.rows[k], corner + m * down + (n + k) * right, 16);
+                    square.transpose();
+                    for (ptrdiff_t k = 0; k < N; k++) memcpy(&tile[m + k][n], &square.rows[k], 16);
+                }
+            }
+            for (ptrdiff_t m = 0; m < LINE; m++) memcpy(to + (i + m) * row + j, tile[m], sizeof tile[m]);
         }
 }
 
