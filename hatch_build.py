@@ -29,8 +29,8 @@ FLAGS: Final = [
 
 SETS: Final = {
     "x86_64": {
-        "lucid_block_avx512": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"],
-        "lucid_block_avx2": ["-mavx2", "-mfma"],
+        "lucid_block_avx512": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mf16c"],
+        "lucid_block_avx2": ["-mavx2", "-mfma", "-mf16c"],
     },
     "aarch64": {"lucid_block": []},
 }

@@ -14,7 +14,7 @@ from unittest import mock
 ROOT = Path(__file__).parent.parent
 FLAGS = {"what it is compiled for in a wheel": None}
 if platform.machine() in {"x86_64", "AMD64"}:
-    FLAGS |= {"AVX2": ["-mavx2", "-mfma"], "two doubles at a time, as on ARM": ["-mfma"]}
+    FLAGS |= {"AVX2": ["-mavx2", "-mfma", "-mf16c"], "two doubles at a time, as on ARM": ["-mfma"]}
 
 
 def digest() -> str:

@@ -18,35 +18,9 @@ struct Piece {
     bool hard;     // whether each label is 0 or 1
 };
 
-// ---- float16 ----
-
-inline double from_half(uint16_t h)
-{
-    const uint32_t size = h & 0x7fffu;
-    const uint32_t bits = (size << 13) + (size >= 0x7c00u ? 0x70000000u : 0x38000000u);
-    float normal;
-    memcpy(&normal, &bits, sizeof normal);
-    const float value = size < 0x400u ? (float)size * 0x1p-24f : normal;
-    return h & 0x8000u ? -value : value;
-}
-
-inline uint16_t to_half(double x)
-{
-    uint64_t all, small;
-    const double size = __builtin_fabs(x), shifted = size + 0x1.8p28; // the last place of the sum is 2^-24
-    memcpy(&all, &x, sizeof all);
-    memcpy(&small, &shifted, sizeof small);
-    const uint64_t bits = all & 0x7fffffffffffffff, sign = (all >> 48) & 0x8000;
-    const uint64_t normal = ((bits + 0x1ffffffffff + ((bits >> 42) & 1)) >> 42) - (1008 << 10);
-    const uint64_t value = size >= 65520.0 ? 0x7c00 : size < 0x1p-14 ? small & 0x7ff : normal;
-    return (uint16_t)(sign | (size == size ? value : 0x7e00));
-}
-
 // ---- between a block and its pieces ----
 
 template <class T> inline double widened(T value) { return (double)value; }
-struct Half { uint16_t bits; };
-template <> inline double widened<Half>(Half value) { return from_half(value.bits); }
 
 template <class T> void copy(double *__restrict to, const Operand &operand, size_t start, size_t size)
 {
@@ -56,7 +30,9 @@ template <class T> void copy(double *__restrict to, const Operand &operand, size
         const size_t n = size - done < LANES ? size - done : LANES;
         for (size_t i = 0; i < n && width; i += width < 64 ? 64 / width : 1)
             read_ahead(from + (ptrdiff_t)(i + PIECE) * stride, 0);
-        if (stride == 1)
+        if (stride == 1 && sizeof(T) == 2 && n == LANES) // which compilers make vectors of everything but float16
+            for (size_t i = 0; i < n; i += WIDTH) at(to, i) = read(from + i);
+        else if (stride == 1)
             for (size_t i = 0; i < n; i++) to[i] = widened(from[i]);
         else if (stride == 2) // of which compilers make vectors, too
             for (size_t i = 0; i < n; i++) to[i] = widened(from[2 * i]);
@@ -93,8 +69,12 @@ void store(void *to, char kind, const double *__restrict from, size_t start, siz
         memcpy((double *)to + start, from, size * sizeof(double));
     else if (kind == 'f')
         for (size_t i = 0; i < size; i++) ((float *)to)[start + i] = (float)from[i];
-    else
-        for (size_t i = 0; i < size; i++) ((uint16_t *)to)[start + i] = to_half(from[i]);
+    else {
+        Half *const halves = (Half *)to + start;
+        size_t i = 0;
+        for (; i + WIDTH <= size; i += WIDTH) write(halves + i, at(from, i));
+        for (; i < size; i++) halves[i] = to_half(from[i]);
+    }
 }
 
 // ---- sums ----

@@ -99,6 +99,72 @@ template <class T> inline void write(T *to, V from)
 template <> inline void write<float>(float *to, V from) { _mm256_storeu_ps(to, _mm512_cvtpd_ps((__m512d)from)); }
 #endif
 
+// ---- float16 ----
+
+struct Half { uint16_t bits; };
+
+inline double widened(Half h)
+{
+    const uint32_t size = h.bits & 0x7fffu;
+    const uint32_t bits = (size << 13) + (size >= 0x7c00u ? 0x70000000u : 0x38000000u);
+    float normal;
+    memcpy(&normal, &bits, sizeof normal);
+    const float value = size < 0x400u ? (float)size * 0x1p-24f : normal;
+    return h.bits & 0x8000u ? -value : value;
+}
+
+inline Half to_half(double x)
+{
+    uint64_t all, small;
+    const double size = __builtin_fabs(x), shifted = size + 0x1.8p28; // the last place of the sum is 2^-24
+    memcpy(&all, &x, sizeof all);
+    memcpy(&small, &shifted, sizeof small);
+    const uint64_t bits = all & 0x7fffffffffffffff, sign = (all >> 48) & 0x8000;
+    const uint64_t normal = ((bits + 0x1ffffffffff + ((bits >> 42) & 1)) >> 42) - (1008 << 10);
+    const uint64_t value = size >= 65520.0 ? 0x7c00 : size < 0x1p-14 ? small & 0x7ff : normal;
+    return {(uint16_t)(sign | (size == size ? value : 0x7e00))};
+}
+
+// The processor converts between float and float16. What is cut off from a double on the way leaves its mark in the last
+// place of the float, so that the float16 is rounded once.
+inline V cut_to_float(V x)
+{
+    const U bits = U(x), rest = bits & 0x1fffffff;
+    return V((bits & ~0x1fffffffULL) | (rest != 0 ? U{} + 0x20000000 : U{}));
+}
+#if defined(__AVX512F__)
+template <> inline V read<Half>(const Half *from)
+{
+    return (V)_mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)from)));
+}
+template <> inline void write<Half>(Half *to, V from)
+{
+    _mm_storeu_si128((__m128i *)to, _mm256_cvtps_ph(_mm512_cvtpd_ps((__m512d)cut_to_float(from)), 0));
+}
+#elif defined(__AVX2__) && defined(__FMA__)
+template <> inline V read<Half>(const Half *from)
+{
+    return (V)_mm256_cvtps_pd(_mm_cvtph_ps(_mm_loadl_epi64((const __m128i *)from)));
+}
+template <> inline void write<Half>(Half *to, V from)
+{
+    _mm_storel_epi64((__m128i *)to, _mm_cvtps_ph(_mm256_cvtpd_ps((__m256d)cut_to_float(from)), 0));
+}
+#else
+template <> inline V read<Half>(const Half *from)
+{
+    V result;
+    for (size_t i = 0; i < WIDTH; i++) result[i] = widened(from[i]);
+    return result;
+}
+template <> inline void write<Half>(Half *to, V from)
+{
+    for (size_t i = 0; i < WIDTH; i++) to[i] = to_half(from[i]);
+}
+#endif
+
+// ---- the memory ----
+
 // Ask for what will be read soon: a processor by itself stops at the end of a page, and waits while it calculates
 inline void read_ahead(const void *from, size_t bytes = 2048) { __builtin_prefetch((const char *)from + bytes); }
 inline void write_ahead(void *to) { __builtin_prefetch((char *)to + 2048, 1); }
