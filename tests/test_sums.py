@@ -137,6 +137,23 @@ def test_infinite_logits_and_nan_are_not_lost() -> None:
     assert np.isnan(nn.BCELoss()(x, np.ones(SIZE)))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("labels", ["hard", "soft"])
+@pytest.mark.parametrize("criterion", [nn.BCELoss, nn.BCEWithLogitsLoss])
+def test_a_nan_among_many_is_nan_in_its_own_results_alone(criterion, labels, dtype) -> None:
+    x = RANDOM.random(SIZE).astype(dtype)
+    y = (RANDOM.random(SIZE) if labels == "soft" else RANDOM.integers(0, 2, SIZE)).astype(dtype)
+    for operand in (x, y):
+        operand[RANDOM.integers(0, SIZE, 5)] = np.nan
+    nan = np.isnan(x) | np.isnan(y)
+    for weight in (None, RANDOM.random(SIZE)):
+        losses = criterion(reduction="none", weight=weight)(x, y)
+        mean, gradient = criterion(weight=weight).value_and_grad(x, y)
+        assert np.isnan(mean)
+        assert np.array_equal(np.isnan(losses), nan)
+        assert np.array_equal(np.isnan(gradient), nan)
+
+
 @pytest.fixture
 def restore_threads():
     yield

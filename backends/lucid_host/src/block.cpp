@@ -123,8 +123,8 @@ void count(const Block &b, Piece &p, Sum &sum)
 // What has been done straight from memory
 struct Done { bool losses, slopes; };
 
-template <class X, class Y, bool wide> Done directly(const Block &b, const X *xs, const Y *ys, const X *ws, X *losses,
-                                                            X *slopes, Sum &sum)
+template <class X, class Y, bool wide>
+Done directly(const Block &b, const X *xs, const Y *ys, const X *ws, X *losses, X *slopes, Sum &sum)
 {
     const auto each = [&](auto kind) {
         constexpr Kind K = decltype(kind)::value;
@@ -133,7 +133,6 @@ template <class X, class Y, bool wide> Done directly(const Block &b, const X *xs
         return ws ? direct_losses<X, Y, wide, K, true, false>(b, xs, ys, ws, losses, sum)
                   : direct_losses<X, Y, wide, K, false, false>(b, xs, ys, ws, losses, sum);
     };
-    if (!losses && !b.add) return {};
     const bool plain = b.add && !ws;
     if (b.logits) {
         if (!plain) return {each(std::integral_constant<Kind, LOGITS>{}), false};
@@ -176,7 +175,7 @@ template <bool wide, bool weighted> void run(Block &b)
     Piece p;
     Sum sum, counted;
     p.weighted = weighted;
-    const bool options = b.ignores || b.by_weight || b.smoothing != 0.0 || b.upstream.data || b.v.data || b.v.number != 1.0
+    const bool options = !(b.losses || b.add) || b.ignores || b.by_weight || b.smoothing != 0.0 || b.upstream.data || b.v.data || b.v.number != 1.0
                          || (!b.w.data && b.w.number != 1.0);
     for (size_t start = 0; start < b.size; start += PIECE) {
         p.size = b.size - start < PIECE ? b.size - start : PIECE;

@@ -104,7 +104,8 @@ bool direct_losses(const Block &b, const X *xs, const Y *ys, const X *ws, X *los
     return true;
 }
 
-// For hard labels: with t = x - (1 - y), whose sign is the label's, the logarithm of |t|; and the derivative -w/t
+// For hard labels: with t = x - (1 - y), whose sign is the label's, the logarithm of |t|; and the derivative -w/t.
+// A nan is in the product, or a soft label.
 template <class X, class Y, bool wide, bool sloped>
 bool direct_probabilities(const Block &b, const X *xs, const Y *ys, X *slopes, Sum &sum)
 {
@@ -134,7 +135,7 @@ template <class X, class Y, bool wide, bool sloped>
 bool direct_logits(const Block &b, const X *xs, const Y *ys, X *slopes, Sum &sum)
 {
     const V w = all(b.upstream.number / b.divisor);
-    V farthest = {}, least = {}, most = {};
+    Seen seen;
     Sum linear;
     Products products;
     for (size_t i = 0; i < PIECE; i += WIDTH) {
@@ -142,9 +143,8 @@ bool direct_logits(const Block &b, const X *xs, const Y *ys, X *slopes, Sum &sum
         read_ahead(ys + i);
         if (sloped) write_ahead(slopes + i);
         const V z = read(xs + i), y = read(ys + i), rest = 1.0 - y, size = abs(z);
-        farthest = max(size, farthest);
-        least = min(y, least);
-        most = max(y, most);
+        seen.see_logit(size);
+        seen.see(y);
         const V d = exp_minus<wide>(min(size, all(FAR))), u = 1.0 + d, c = z > 0.0 ? rest : y, term = c * size;
         const size_t lane = i % LANES;
         if (wide) {
@@ -156,7 +156,7 @@ bool direct_logits(const Block &b, const X *xs, const Y *ys, X *slopes, Sum &sum
         products.multiply<wide>(i, u, d - (u - 1.0));
         if (sloped) write(slopes + i, logit_slope(z, d, y, rest, w, w));
     }
-    if (any(U(farthest > FAR) | U(least < 0.0) | U(most > 1.0)) || !products.add_to_sum(sum, 1.0, wide)) return false;
+    if (!seen.fit(b) || !products.add_to_sum(sum, 1.0, wide)) return false;
     sum.add(linear.hi, linear.lo, LANES);
     return true;
 }
