@@ -59,9 +59,15 @@ class NativeHook(BuildHookInterface[Any]):
             self.app.display_warning(f"lucid_host._native is left out, NumPy will do its work: {error}")
             return
         build_data["pure_python"] = False
-        build_data["tag"] = f"cp311-abi3-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+        build_data["tag"] = f"cp311-abi3-{platform_tag()}"
         if not editable:
             build_data["force_include"][str(folder / NAME)] = f"lucid_host/{NAME}"
+
+
+def platform_tag() -> str:
+    """Name the platform that is compiled for: of a Python for two architectures, this machine's."""
+    name = sysconfig.get_platform().replace("universal2", platform.machine())
+    return name.replace("-", "_").replace(".", "_")
 
 
 def compile_to(target: Path, sources: Path) -> None:

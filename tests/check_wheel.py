@@ -28,7 +28,8 @@ ROOTS = {"lucid", "lucid_host", "lucid_numpy", "lucid_torch", "lucid_cupy"}
 def main(path: str) -> int:
     """Print what is wrong with a wheel; return the number of faults."""
     names = zipfile.ZipFile(path).namelist()
-    faults = [f"missing: {name}" for name in NEEDED if name not in names]
+    needed = [*NEEDED, *(["lucid_host/_native.abi3.so"] if "abi3" in Path(path).name else [])]
+    faults = [f"missing: {name}" for name in needed if name not in names]
     faults += [
         f"does not belong: {name}"
         for name in names
