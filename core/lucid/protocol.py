@@ -85,10 +85,10 @@ class LossSpec(NamedTuple):
     @property
     def largest_term(self) -> float:
         """The bound of -log p and of -log(1-p): 100, or -log(eps), or inf for an eps of 0."""
-        from math import inf, log
-
         if self.eps is None:
             return 100.0
+        from math import inf, log
+
         return -log(self.eps) if self.eps else inf
 
 
