@@ -170,10 +170,8 @@ def contiguous(name: str, values: Array, scratch: Scratch) -> Array | float:
     """Give an array in the order of its elements; as a number, if it is one broadcast number."""
     if name not in {"x", "y"} and not any(values.strides):
         return float(values.flat[0])
-    known = values.dtype.char in KINDS
-    room: Array = scratch.rows(name, 1, values.size, values.dtype.newbyteorder("=") if known else np.float64)[
-        0
-    ]
+    dtype = values.dtype.newbyteorder("=") if values.dtype.char in KINDS else np.dtype(np.float64)
+    room: Array = scratch.rows(name, 1, values.size, dtype)[0]
     if not copy(values, room):
         np.copyto(room.reshape(values.shape), values, casting="unsafe")
     return room
