@@ -7,6 +7,7 @@ is no error. ``LUCID_BUILD_NATIVE=0`` leaves it out, ``LUCID_BUILD_NATIVE=1`` in
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -41,6 +42,8 @@ class NativeHook(BuildHookInterface[Any]):
     """Adds the extension to a wheel, or to the source tree of an editable installation."""
 
     PLUGIN_NAME = "custom"
+    made: str | None = None
+    """A folder to be removed when the wheel has been written."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile it, and say in the wheel's name for which platform it is."""
@@ -50,7 +53,9 @@ class NativeHook(BuildHookInterface[Any]):
         if wanted == "0":
             return
         editable = version == "editable"
-        folder = Path(self.root, SOURCES.parent) if editable else Path(tempfile.mkdtemp(prefix="lucid-"))
+        if not editable:
+            self.made = tempfile.mkdtemp(prefix="lucid-")
+        folder = Path(self.made or Path(self.root, SOURCES.parent))
         try:
             compile_to(folder / NAME, Path(self.root, SOURCES))
         except (OSError, RuntimeError) as error:
@@ -62,6 +67,11 @@ class NativeHook(BuildHookInterface[Any]):
         build_data["tag"] = f"cp311-abi3-{platform_tag()}"
         if not editable:
             build_data["force_include"][str(folder / NAME)] = f"lucid_host/{NAME}"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Remove what has been copied into the wheel."""
+        if self.made:
+            shutil.rmtree(self.made)
 
 
 def platform_tag() -> str:

@@ -80,13 +80,12 @@ def minus_magnitude(values: Vector, out: Vector) -> Vector:
 SIGN: Final = {dtype: np.asarray(-0.0, dtype).view(unsigned)[()] for dtype, (unsigned, _) in BITS.items()}
 
 
-def decay(z: Vector, out: Vector, room: Vector | None = None) -> Vector:
-    """Compute exp(-|z|); in float64, in some room for it, for in float32 NumPy's is 2.4 ULP off."""
+def decay(z: Vector, out: Vector) -> Vector:
+    """Compute exp(-|z|); in float64, for in float32 NumPy's is 2.4 ULP off."""
     minus_magnitude(z, out)
     if z.dtype == np.float64:
         return np.exp(out, out=out)
-    if room is None:
-        room = aligned(1, min(z.size, 1 << 15), np.dtype(np.float64))[0]
+    room = aligned(1, min(z.size, 1 << 15), np.dtype(np.float64))[0]
     for start in range(0, z.size, room.size):
         part = out[start : start + room.size]
         wide = room[: part.size]
